@@ -1,0 +1,62 @@
+# `make` lists the targets. Options are given on the command line: make lab PORT=8899
+
+PYTHON ?= python3
+VENV ?= .venv
+# Another torch than the locked one, for instance TORCH='torch>=2.14' for a newer CUDA. Takes effect on a first install.
+TORCH ?= $(shell grep '^torch==' requirements.lock)
+
+PORT ?= 8888
+BROWSER ?=
+TOKEN ?=
+SUBMISSIONS ?=
+WORKERS ?= 2
+FIRST_NOTEBOOK := notebooks/00_start_here/00_start_here.ipynb
+
+BIN := $(abspath $(VENV))/bin
+INSTALLED := $(VENV)/.installed
+EXTRAS := lab,cluster,benchmarks,test
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint release solutions grade lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+lab: $(INSTALLED)  ## open the course in JupyterLab; PORT=8888 BROWSER=no TOKEN=secret
+	"$(BIN)/python" -m autograder release --missing
+	# nbgrader reads nbgrader_config.py from the folder that JupyterLab starts in.
+	cd autograder && exec "$(BIN)/jupyter" lab \
+	    --ServerApp.root_dir="$(CURDIR)" --ServerApp.port=$(PORT) --LabApp.default_url=/lab/tree/$(FIRST_NOTEBOOK) \
+	    $(if $(filter no,$(BROWSER)),--no-browser) $(if $(TOKEN),--IdentityProvider.token=$(TOKEN)) \
+	    $(if $(filter 0,$(shell id -u)),--allow-root)
+
+test: $(INSTALLED) lint  ## install what is missing, lint, run every test; WORKERS=2
+	tools/system_packages.sh
+	"$(BIN)/python" -m pytest -n $(WORKERS) --dist loadgroup --durations 10
+
+lint: $(INSTALLED)  ## ruff over the code and the notebooks' sources
+	"$(BIN)/ruff" check .
+
+release: $(INSTALLED)  ## make every notebook in notebooks/ anew from solutions/
+	"$(BIN)/python" -m autograder release
+
+solutions: $(INSTALLED)  ## run the solved notebooks into build/solutions/
+	"$(BIN)/python" -m autograder solutions
+
+grade: $(INSTALLED)  ## grade a folder of submissions; SUBMISSIONS=folder
+	$(if $(SUBMISSIONS),,$(error SUBMISSIONS is empty: give the folder that holds one folder for each learner, make grade SUBMISSIONS=folder))
+	"$(BIN)/python" -m autograder grade "$(SUBMISSIONS)"
+
+lock:  ## write requirements.lock anew with the newest versions that fit (torch stays as pinned)
+	tools/lock.sh "$(PYTHON)" "$(EXTRAS)" "$(TORCH)"
+
+clean:  ## remove builds and caches, never notebooks or grades
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, got {sys.version.split()[0]}: make PYTHON=python3.12")'
+	test -x "$(BIN)/python" || $(PYTHON) -m venv "$(VENV)"
+	grep -v '^torch==' requirements.lock > "$(VENV)/requirements.txt"
+	"$(BIN)/python" -m pip install '$(TORCH)' -r "$(VENV)/requirements.txt"
+	"$(BIN)/python" -m pip install --no-deps --no-build-isolation -e .
+	touch $@
