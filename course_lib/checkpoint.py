@@ -1,0 +1,99 @@
+"""Loading a Llama checkpoint from a folder in Hugging Face's format: config.json and *.safetensors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from course_lib.model import ModelConfig, ToyTransformer
+
+
+def load_pretrained(folder: str | Path) -> ToyTransformer:
+    """The model in `folder`, in the number format of its weights, on the CPU.
+
+    FileNotFoundError when something is missing; ValueError when the checkpoint asks for something that the toy
+    transformer does not have (another architecture, scaled RoPE, biases), naming it.
+    """
+    folder = Path(folder)
+    config = _read_config(folder / "config.json")
+    weights = _read_weights(folder)
+    if config.tie_word_embeddings:
+        weights.setdefault("lm_head.weight", weights.get("model.embed_tokens.weight"))
+    model = ToyTransformer(config)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if missing := [name for name in expected if weights.get(name) is None]:
+        raise ValueError(f"{folder} lacks {len(missing)} of the {len(expected)} weights, the first is {missing[0]}")
+    # Old checkpoints carry the RoPE frequencies along; they follow from rope_theta.
+    unknown = [name for name in weights if name not in expected and not name.endswith("rotary_emb.inv_freq")]
+    if unknown:
+        raise ValueError(f"{folder} holds weights that a Llama does not have, the first is {unknown[0]}")
+    for name, shape in expected.items():
+        if tuple(weights[name].shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(weights[name].shape)}; config.json makes it {shape}")
+    model.to(weights["model.embed_tokens.weight"].dtype)
+    model.load_state_dict({name: weights[name] for name in expected})
+    return model.eval()
+
+
+def _read_config(path: Path) -> ModelConfig:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there; give the folder that holds config.json and *.safetensors")
+    try:
+        settings = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    model_type = settings.get("model_type")
+    if model_type != "llama":
+        raise ValueError(f"{path} describes a {model_type!r} model; only 'llama' is supported")
+    for name in ("attention_bias", "mlp_bias"):
+        if settings.get(name):
+            raise ValueError(f"{path} sets {name}; the toy transformer has no biases")
+    if settings.get("hidden_act", "silu") != "silu":
+        raise ValueError(f"{path} sets hidden_act={settings['hidden_act']!r}; only 'silu' is supported")
+    required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    if missing := [name for name in required if name not in settings]:
+        raise ValueError(f"{path} lacks {missing[0]}")
+    config = ModelConfig(
+        **{name: settings[name] for name in required},
+        num_key_value_heads=settings.get("num_key_value_heads") or settings["num_attention_heads"],
+        max_position_embeddings=settings.get("max_position_embeddings", 2048),
+        rope_theta=_rope_theta(settings, path),
+        rms_norm_eps=settings.get("rms_norm_eps", 1e-6),
+        tie_word_embeddings=settings.get("tie_word_embeddings", False),
+    )
+    if settings.get("head_dim") not in (None, config.head_dim):
+        raise ValueError(f"{path} sets head_dim={settings['head_dim']}; only hidden_size / num_attention_heads = "
+                         f"{config.head_dim} is supported")
+    return config
+
+
+def _rope_theta(settings: dict[str, Any], path: Path) -> float:
+    """RoPE's base, from where either generation of `transformers` writes it."""
+    rope = {**(settings.get("rope_scaling") or {}), **(settings.get("rope_parameters") or {})}
+    rope_type = rope.get("rope_type", rope.get("type", "default"))
+    if rope_type != "default":
+        raise ValueError(f"{path} asks for RoPE of type {rope_type!r}; only 'default' is supported")
+    return float(rope.get("rope_theta", settings.get("rope_theta", 10000.0)))
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError  # late: only loading needs this package
+    from safetensors.torch import load_file
+
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    else:
+        names = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not names:
+        raise FileNotFoundError(f"{folder} holds no *.safetensors file")
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is not there, though {index.name} names it")
+        try:
+            weights.update(load_file(folder / name))
+        except SafetensorError as error:
+            raise ValueError(f"{folder / name} cannot be read as safetensors: {error}") from error
+    return weights

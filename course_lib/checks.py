@@ -1,0 +1,221 @@
+"""What a check says: the input, what was expected, what came, where they first differ, and the likely misconception.
+
+A visible check compares a learner's function with answers that stand in the notebook:
+
+    with checks.exercise("split_into_chunks") as check:
+        check.call(split_into_chunks, 10, 4, expect=[range(0, 4), range(4, 8), range(8, 10)],
+                   wrong=[([range(0, 4), range(4, 8)], "The last, shorter chunk is missing.")])
+
+The hidden checks of the grader phrase their messages with the same functions.
+"""
+
+import base64
+import json
+import os
+import reprlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from types import TracebackType
+from typing import Any
+
+import torch
+
+Wrong = Sequence[tuple[Any, str]]  # pairs: an answer that is often given, and the misconception behind it
+
+passed: set[str] = set()  # the names of the exercises whose visible check has passed in this session
+
+_short = reprlib.Repr()
+_short.maxlist = _short.maxtuple = _short.maxdict = 12
+_short.maxstring = _short.maxother = 160
+_short.maxlevel = 4
+
+
+class CheckFailed(AssertionError):
+    """A check found a difference. Jupyter shows the message alone, without a stack of our own frames."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+def show(value: Any) -> str:
+    """`value` in at most a line or two; a tensor by shape, dtype and its first values."""
+    if isinstance(value, torch.Tensor):
+        values = _short.repr(value.detach().cpu().flatten()[:6].tolist())
+        shape = tuple(value.shape)
+        return f"tensor of shape {shape}, {value.dtype}, first values {values}"
+    return _short.repr(value)
+
+
+def differs(expected: Any, got: Any, tolerance: float = 1e-6) -> str | None:
+    """The first difference between two plain values or tensors as a sentence, or None when they agree.
+
+    Lists, tuples, ranges and arrays with the same items are the same; floats and float tensors agree
+    within `tolerance` (absolute, and relative for large numbers); everything else must be equal.
+    """
+    return _differs(expected, got, tolerance, where="")
+
+
+def _differs(expected: Any, got: Any, tolerance: float, where: str) -> str | None:
+    at = f"at {where}: " if where else ""
+    if isinstance(expected, torch.Tensor):
+        return _tensors_differ(expected, got, tolerance, at)
+    if not isinstance(got, str | bytes | Mapping) and hasattr(got, "tolist"):
+        got = got.tolist()  # an array, a tensor or one of their scalars
+    if isinstance(expected, Mapping):
+        return _mappings_differ(expected, got, tolerance, where, at)
+    if isinstance(expected, AbstractSet):
+        return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
+    if _is_list(expected):
+        if not _is_list(got):
+            return f"{at}expected a list of {len(expected)} items, got {show(got)} ({type(got).__name__})"
+        for index, (one, other) in enumerate(zip(expected, got, strict=False)):
+            if difference := _differs(one, other, tolerance, f"{where}[{index}]"):
+                return difference
+        if len(expected) != len(got):
+            return f"{at}expected {len(expected)} items, got {len(got)}"
+        return None
+    if isinstance(expected, float) and isinstance(got, int | float) and not isinstance(got, bool):
+        close = abs(expected - got) <= tolerance * max(1.0, abs(expected)) or expected == got
+        return None if close else f"{at}expected {expected:.6g}, got {got:.6g}"
+    return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _mappings_differ(expected: Mapping, got: Any, tolerance: float, where: str, at: str) -> str | None:
+    if not isinstance(got, Mapping):
+        return f"{at}expected a dict, got {show(got)} ({type(got).__name__})"
+    for key in expected:
+        if key not in got:
+            return f"{at}{key!r} is missing"
+        if difference := _differs(expected[key], got[key], tolerance, f"{where}[{key!r}]"):
+            return difference
+    extra = [key for key in got if key not in expected]
+    return f"{at}{extra[0]!r} should not be there" if extra else None
+
+
+def _tensors_differ(expected: torch.Tensor, got: Any, tolerance: float, at: str) -> str | None:
+    if not isinstance(got, torch.Tensor):
+        return f"{at}expected a {show(expected)}, got {show(got)} ({type(got).__name__})"
+    if expected.shape != got.shape:
+        return f"{at}expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"
+    if (expected.dtype == torch.bool) != (got.dtype == torch.bool):
+        return f"{at}expected dtype {expected.dtype}, got {got.dtype}"
+    one, other = expected.detach().cpu().double(), got.detach().cpu().double()
+    wrong = ~torch.isclose(one, other, rtol=tolerance, atol=tolerance)
+    if not wrong.any():
+        return None
+    index = tuple(wrong.nonzero()[0].tolist())
+    kind = f"{int(wrong.sum())} of {wrong.numel()} values differ, the first at {list(index)}"
+    if expected.dtype == torch.bool:
+        return f"{at}{kind}: expected {bool(expected[index])}, got {bool(got[index])}"
+    return f"{at}{kind}: expected {one[index].item():.6g}, got {other[index].item():.6g}"
+
+
+def explain(given: str, expected: Any, got: Any, difference: str, misconception: str | None = None) -> str:
+    """The message of a failed comparison, one fact a line."""
+    lines = [
+        f"Input:            {given}",
+        f"Expected:         {show(expected)}",
+        f"Got:              {show(got)}",
+        f"First difference: {difference}",
+    ]
+    if misconception:
+        lines.append(f"Likely cause:     {misconception}")
+    return "\n".join(lines)
+
+
+def likely_misconception(got: Any, wrong: Wrong, tolerance: float = 1e-6) -> str | None:
+    """The misconception of the first answer in `wrong` that equals `got`, or None."""
+    return next((sentence for answer, sentence in wrong if differs(answer, got, tolerance) is None), None)
+
+
+class Check:
+    """The visible check of one exercise, used with `with checks.exercise(name) as check:`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+
+    def call(self, function: Callable, *args: Any, expect: Any, wrong: Wrong = (), given: str | None = None,
+             tolerance: float = 1e-6) -> None:
+        """Calls the learner's function and compares its answer; `given` replaces the call as the shown input."""
+        shown = given or f"{function.__name__}({', '.join(show(arg) for arg in args)})"
+        self.equal(function(*args), expect, given=shown, wrong=wrong, tolerance=tolerance)
+
+    def equal(self, got: Any, expected: Any, *, given: str, wrong: Wrong = (), tolerance: float = 1e-6) -> None:
+        """Compares an answer that is there already."""
+        if difference := differs(expected, got, tolerance):
+            cause = likely_misconception(got, wrong, tolerance)
+            if got is None and cause is None:
+                cause = "The function gives nothing back: is there a `return` at its end?"
+            raise CheckFailed(explain(given, expected, got, difference, cause))
+        self.count += 1
+
+    def true(self, condition: bool, message: str) -> None:
+        """A condition that has no expected value to show; `message` says what is wrong and what to look at."""
+        if not condition:
+            raise CheckFailed(message)
+        self.count += 1
+
+    def raises(self, error: type[Exception], function: Callable, *args: Any) -> None:
+        """The learner's function must refuse these arguments with `error`."""
+        shown = f"{function.__name__}({', '.join(show(arg) for arg in args)})"
+        try:
+            got = function(*args)
+        except error:
+            self.count += 1
+            return
+        raise CheckFailed(
+            f"Input:            {shown}\nExpected:         {error.__name__}\nGot:              {show(got)}\n"
+            f"Likely cause:     This input has no right answer; raise {error.__name__} and say what is allowed."
+        )
+
+    def __enter__(self) -> "Check":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None:
+            passed.add(self.name)
+            print(f"{self.name}: {self.count} checks passed.")
+            return False
+        passed.discard(self.name)
+        # Marks come from the hidden checks alone, so under the grader a visible check only tells.
+        if os.environ.get("NBGRADER_EXECUTION") == "autograde" and isinstance(error, Exception):
+            print(f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailed) else error)
+            return True
+        return False
+
+
+def exercise(name: str) -> Check:
+    """The visible check of exercise `name`; prints how many comparisons passed, or raises at the first that fails."""
+    return Check(name)
+
+
+def predicted(name: str, value: Any) -> None:
+    """A prediction counts for being there: any finite number or non-empty text will do."""
+    with exercise(name) as check:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+        is_text = isinstance(value, str) and bool(value.strip())
+        check.true(is_number or is_text, f"{name} is {show(value)}: type your guess, any number; it need not be right.")
+
+
+def seal(options: Mapping[str, tuple[bool, str]]) -> str:
+    """Options of a multiple-choice question, {letter: (is right, why)}, as text that nobody reads by accident."""
+    return base64.b85encode(zlib.compress(json.dumps(dict(options)).encode())).decode()
+
+
+def choice(name: str, answer: Any, sealed: str) -> None:
+    """Checks a multiple-choice answer and says why it is right or wrong."""
+    options = json.loads(zlib.decompress(base64.b85decode(sealed)))
+    with exercise(name) as check:
+        letters = ", ".join(repr(letter) for letter in options)
+        check.true(isinstance(answer, str) and answer.strip().upper() in options,
+                   f"{name} is {show(answer)}: set it to one of {letters}.")
+        letter = answer.strip().upper()
+        is_right, reason = options[letter]
+        check.true(is_right, f"{letter} is not it. {reason} Try again; retries are free.")
+        print(f"{letter} is right. {reason}")

@@ -1,0 +1,47 @@
+"""Which device to run on, and a model size for it that makes a long prefill cost at least ten decode steps."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from course_lib.model import ModelConfig, ToyTransformer
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """A device, a model shape and number format that suit it, and the length in tokens of a long prompt on it."""
+
+    name: str
+    device: torch.device
+    dtype: torch.dtype
+    config: ModelConfig
+    long_prompt: int
+
+    def new_model(self, seed: int = 0) -> ToyTransformer:
+        """A model of this shape with random weights, on the device."""
+        return ToyTransformer(self.config, seed, self.device, self.dtype)
+
+
+def choose_device(device: str | torch.device | None = None) -> DeviceProfile:
+    """The profile of `device` ("cpu", "cuda", "cuda:1"; default: a GPU if there is one).
+
+    A small model on a large GPU is bound by the launching of kernels: a long prefill is then hardly slower than
+    a decode step, and there is no stall to see. So the model grows with the device.
+    """
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if chosen.type == "cpu":
+        # On shared cores, a second thread that has to wait for its core stalls every matrix product.
+        torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
+        return DeviceProfile("CPU", chosen, torch.float32, ModelConfig(), long_prompt=2048)
+    if chosen.type != "cuda":
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {chosen.type!r}; choose_device() picks one for you")
+    if not torch.cuda.is_available():
+        raise ValueError("there is no CUDA device here; use choose_device('cpu')")
+    properties = torch.cuda.get_device_properties(chosen)
+    if properties.total_memory > 60e9:
+        config = ModelConfig(32000, 4096, 8, 32, 8, 14336, max_position_embeddings=16384)
+        return DeviceProfile(properties.name, chosen, torch.bfloat16, config, long_prompt=8192)
+    # A T4 has 16 GB and no fast bfloat16.
+    config = ModelConfig(32000, 2048, 8, 16, 4, 5632, max_position_embeddings=16384)
+    return DeviceProfile(properties.name, chosen, torch.float16, config, long_prompt=8192)

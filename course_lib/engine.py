@@ -1,0 +1,151 @@
+"""The engine: schedule, execute, book, until every request is finished."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from course_lib.kv_cache import KVCache
+from course_lib.model import SequenceChunk, ToyTransformer
+from course_lib.request import Request
+from course_lib.scheduler import Scheduler, SchedulerOutput
+from course_lib.trace import Iteration, RequestInfo, Trace, Work
+
+
+class PlanError(ValueError):
+    """A scheduler's plan cannot be executed. It is refused before anything is computed."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one iteration gave: a candidate next token for every scheduled request, and how long it took."""
+
+    sampled: dict[str, int]
+    seconds: float
+
+
+class Executor(Protocol):
+    """Carries out the plan of an iteration: a real model, or a simulation."""
+
+    def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
+        """Computes the scheduled tokens of each request."""
+        ...
+
+    def release(self, request_id: str) -> None:
+        """Frees what is held for a finished request."""
+        ...
+
+
+class ModelExecutor:
+    """Runs plans on a ToyTransformer with greedy sampling; owns one KV cache for each request."""
+
+    def __init__(self, model: ToyTransformer) -> None:
+        self.model = model
+        self.caches: dict[str, KVCache] = {}
+
+    def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
+        """One forward pass over the whole batch, timed until the device is done. A preempted request's cache is
+        dropped first. RuntimeError when a request and its cache disagree about `num_computed_tokens`."""
+        for request_id in output.preempted_req_ids:
+            self.release(request_id)
+        batch = [self._chunk(requests[request_id], num_tokens)
+                 for request_id, num_tokens in output.num_scheduled_tokens.items()]
+        self._synchronize()
+        start = time.perf_counter()
+        tokens = self.model(batch).argmax(dim=-1).tolist()  # tolist() waits for the device
+        seconds = time.perf_counter() - start
+        return Execution(dict(zip(output.num_scheduled_tokens, tokens, strict=True)), seconds)
+
+    def release(self, request_id: str) -> None:
+        """Drops the request's cache, if there is one."""
+        self.caches.pop(request_id, None)
+
+    def _chunk(self, request: Request, num_tokens: int) -> SequenceChunk:
+        start = request.num_computed_tokens
+        cache = self.caches.get(request.request_id)
+        if cache is None:
+            cache = self.model.new_cache(request.num_prompt_tokens + request.max_tokens)
+            self.caches[request.request_id] = cache
+        if cache.num_computed_tokens != start:
+            raise RuntimeError(f"request {request.request_id!r} counts {start} computed tokens, its cache holds "
+                               f"{cache.num_computed_tokens}; only update_from_output may change the count")
+        return SequenceChunk(request.token_ids(start, start + num_tokens), cache)
+
+    def _synchronize(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+
+
+class SimulatedExecutor:
+    """Computes nothing: says how long an iteration would take, and samples token 0. Deterministic."""
+
+    def __init__(self, seconds: Callable[[list[tuple[int, int]]], float]) -> None:
+        """`seconds`: from the (start_pos, num_tokens) of each scheduled request to the iteration's duration,
+        a `CostModel` for example."""
+        self.seconds = seconds
+
+    def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
+        """The duration of the planned iteration."""
+        spans = [(requests[request_id].num_computed_tokens, num_tokens)
+                 for request_id, num_tokens in output.num_scheduled_tokens.items()]
+        return Execution(dict.fromkeys(output.num_scheduled_tokens, 0), self.seconds(spans))
+
+    def release(self, request_id: str) -> None:
+        """Nothing is held."""
+
+
+def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -> Trace:
+    """Serves `requests` to the end and returns what happened.
+
+    The clock starts at 0 s and moves by what each iteration took; an iteration starts when the one before it
+    ends, or at the next arrival when nothing is unfinished. The scheduler's own time is recorded apart.
+    PlanError when a plan cannot be executed, or when the scheduler plans nothing although work is left.
+    """
+    arrivals = deque(sorted(requests, key=lambda request: request.arrival_time))
+    infos = tuple(RequestInfo(request.request_id, request.arrival_time, request.num_prompt_tokens, request.max_tokens)
+                  for request in arrivals)
+    active: dict[str, Request] = {}
+    iterations: list[Iteration] = []
+    clock = 0.0
+    while arrivals or scheduler.has_unfinished_requests():
+        if not scheduler.has_unfinished_requests():
+            clock = max(clock, arrivals[0].arrival_time)
+        while arrivals and arrivals[0].arrival_time <= clock:
+            request = arrivals.popleft()
+            scheduler.add_request(request)
+            active[request.request_id] = request
+        before = time.perf_counter()
+        output = scheduler.schedule()
+        scheduling_seconds = time.perf_counter() - before
+        if not output.num_scheduled_tokens:
+            if not arrivals:
+                raise PlanError(f"the scheduler planned nothing, but these requests are unfinished: {list(active)}")
+            clock = arrivals[0].arrival_time
+            continue
+        running = {request.request_id: request for request in scheduler.running}
+        work = tuple(_checked_work(request_id, num_tokens, running)
+                     for request_id, num_tokens in output.num_scheduled_tokens.items())
+        execution = executor.execute(output, active)
+        end = clock + execution.seconds
+        iterations.append(Iteration(len(iterations), clock, end, scheduling_seconds, work, output.preempted_req_ids))
+        clock = end
+        for request_id in scheduler.update_from_output(output, execution.sampled):
+            executor.release(request_id)
+            del active[request_id]
+    return Trace(infos, tuple(iterations))
+
+
+def _checked_work(request_id: str, num_tokens: int, running: Mapping[str, Request]) -> Work:
+    """The record of one request's share of an iteration; PlanError when it cannot be computed."""
+    request = running.get(request_id)
+    if request is None:
+        raise PlanError(f"the plan names {request_id!r}, which is not running; running are {list(running)}. "
+                        "A waiting request must be moved to `running` before it is planned")
+    left = request.num_tokens - request.num_computed_tokens
+    if not isinstance(num_tokens, int) or not 1 <= num_tokens <= left:
+        raise PlanError(f"the plan gives {request_id!r} {num_tokens!r} tokens; it has {left} left to compute, "
+                        f"so 1..{left} are allowed")
+    return Work(request_id, request.num_computed_tokens, num_tokens, samples_token=num_tokens == left)

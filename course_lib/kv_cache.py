@@ -1,0 +1,70 @@
+"""The KV cache of one sequence: the keys and values of every token computed so far, layer by layer."""
+
+import torch
+from torch import Tensor
+
+
+class CacheFullError(ValueError):
+    """A write would go past the end of the cache."""
+
+
+class KVCache:
+    """Keys and values of one sequence, preallocated for `max_num_tokens` tokens.
+
+    Position p of every layer holds the key and value of the sequence's token p. An iteration writes
+    its tokens layer by layer with `write`, and counts them once, at its end, with `advance`.
+    """
+
+    def __init__(self, num_layers: int, num_kv_heads: int, head_dim: int, max_num_tokens: int,
+                 device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim,
+                 "max_num_tokens": max_num_tokens}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        self.max_num_tokens = max_num_tokens
+        self.num_computed_tokens = 0
+        shape = (num_layers, 2, num_kv_heads, max_num_tokens, head_dim)
+        self.storage = torch.zeros(shape, device=device, dtype=dtype)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the model this cache was made for."""
+        return self.storage.shape[0]
+
+    @property
+    def num_free_tokens(self) -> int:
+        """Tokens that can still be written."""
+        return self.max_num_tokens - self.num_computed_tokens
+
+    def keys(self, layer: int, num_tokens: int | None = None) -> Tensor:
+        """Keys of the first `num_tokens` positions (default: all computed ones), a view of shape
+        (num_kv_heads, num_tokens, head_dim)."""
+        return self.storage[layer, 0, :, : self.num_computed_tokens if num_tokens is None else num_tokens]
+
+    def values(self, layer: int, num_tokens: int | None = None) -> Tensor:
+        """Values of the first `num_tokens` positions, shaped as `keys`."""
+        return self.storage[layer, 1, :, : self.num_computed_tokens if num_tokens is None else num_tokens]
+
+    def check_room(self, num_tokens: int) -> None:
+        """Raises CacheFullError unless `num_tokens` more tokens fit."""
+        if num_tokens > self.num_free_tokens:
+            raise CacheFullError(
+                f"{num_tokens} tokens do not fit: the cache holds {self.num_computed_tokens} of "
+                f"{self.max_num_tokens} tokens; make it larger with new_cache(max_num_tokens)"
+            )
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
+        """Writes the keys and values of the next tokens, each of shape (num_tokens, num_kv_heads, head_dim),
+        behind the computed ones. They count only after `advance`."""
+        start, end = self.num_computed_tokens, self.num_computed_tokens + keys.shape[0]
+        self.check_room(keys.shape[0])
+        self.storage[layer, 0, :, start:end] = keys.transpose(0, 1)
+        self.storage[layer, 1, :, start:end] = values.transpose(0, 1)
+
+    def advance(self, num_tokens: int) -> None:
+        """Counts `num_tokens` more tokens as computed, once all layers have written them."""
+        if num_tokens < 0:
+            raise ValueError(f"num_tokens must be at least 0, got {num_tokens}")
+        self.check_room(num_tokens)
+        self.num_computed_tokens += num_tokens
