@@ -1,0 +1,1 @@
+"""The nbgrader course: release, hidden checks, grading. Learners never import it."""

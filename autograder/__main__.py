@@ -1,0 +1,74 @@
+"""`python -m autograder`: release notebooks, build the solved ones, grade a folder of submissions."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from autograder.course import Course
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m autograder", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("release", help="make notebooks/ from solutions/",
+                                  description="Makes the learner's notebooks from solutions/. Without an option, "
+                                              "notebooks that are there are replaced, edited or not.")
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument("--check", action="store_true", help="write nothing; fail if notebooks/ is out of date")
+    choice.add_argument("--missing", action="store_true", help="make only what is missing; edited notebooks stay")
+
+    commands.add_parser("solutions", help="run the solved notebooks",
+                        description="Runs every solved notebook; writes it and its page to build/solutions/.")
+
+    command = commands.add_parser(
+        "grade", help="grade a folder of submissions",
+        description="Grades every submission in FOLDER, writes feedback pages to autograder/feedback/ and marks to "
+                    "a CSV file. FOLDER holds <student>/<assignment>/<assignment>.ipynb or "
+                    "<student>/<assignment>.ipynb. The same folder can be graded again.")
+    command.add_argument("folder", type=Path, metavar="FOLDER")
+    command.add_argument("--assignment", help="only this one, e.g. 02_chunked_prefill (default: all that are found)")
+    command.add_argument("--output", type=Path, default=Path("grades.csv"), help="the CSV file (default: %(default)s)")
+
+    options = parser.parse_args(arguments)
+    return COMMANDS[options.command](options)
+
+
+def _release(options: argparse.Namespace) -> int:
+    from autograder import release
+
+    if options.check:
+        stale = release.check()
+        for name in stale:
+            print(f"{name}: not what the release makes; run `python -m autograder release`")
+        return 1 if stale else 0
+    written = release.release(missing_only=options.missing)
+    print(f"notebooks written: {', '.join(written) or 'none'}")
+    return 0
+
+
+def _solutions(options: argparse.Namespace) -> int:
+    from autograder import release
+
+    for path in release.build_solutions():
+        print(path)
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from autograder import grade
+
+    if not options.folder.is_dir():
+        print(f"there is no folder {options.folder}", file=sys.stderr)
+        return 2
+    rows = grade.grade(options.folder, options.assignment, options.output)
+    print(grade.table(rows))
+    print(f"marks: {options.output}; feedback: {Course.current().grading / 'feedback'}")
+    return 0
+
+
+COMMANDS = {"release": _release, "solutions": _solutions, "grade": _grade}
+
+if __name__ == "__main__":
+    sys.exit(main())

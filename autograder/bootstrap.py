@@ -1,0 +1,40 @@
+"""The text of every notebook's first code cell, which finds course_lib."""
+
+from autograder.urls import COURSE_LIB_URL
+
+_TEXT = '''\
+# Finds course_lib: installed, in a folder above this notebook, or on Colab by installing it. Run this cell first.
+import importlib.util
+import sys
+from pathlib import Path
+
+COURSE_LIB_URL = {url!r}
+
+if importlib.util.find_spec("course_lib") is None:
+    above = [folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "course_lib" / "__init__.py").exists()]
+    if above:
+        sys.path.insert(0, str(above[0]))
+    elif "google.colab" in sys.modules:
+        import subprocess
+
+        wheel = COURSE_LIB_URL
+        if wheel is None:
+            from google.colab import files
+
+            print("Please choose the file course_lib-….whl that came with this notebook.")
+            wheel = next(iter(files.upload()), None)
+        if wheel is None:
+            raise RuntimeError("No file was chosen: run this cell again and choose the course_lib wheel.")
+        # --no-deps leaves Colab's own torch and numpy alone.
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+        importlib.invalidate_caches()
+    else:
+        raise RuntimeError(
+            "course_lib was not found: open this notebook inside the course's folder, "
+            "or install the course with `pip install -e .` in that folder."
+        )'''
+
+
+def text(url: str | None = COURSE_LIB_URL) -> str:
+    """The cell's source; `url` is where Colab gets course_lib from (None: the learner uploads the wheel)."""
+    return _TEXT.format(url=url)

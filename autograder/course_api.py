@@ -1,0 +1,66 @@
+"""nbgrader's API on a course."""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from nbgrader.apps import NbGraderAPI
+from sqlalchemy.exc import SAWarning
+from traitlets.config import Config, PyFileConfigLoader
+
+from autograder.course import REPOSITORY, ROOT_VARIABLE, Course
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Sets environment variables, for nbgrader and the kernels that it starts, and puts the old ones back."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def api(course: Course, settings: Config | None = None) -> Iterator[NbGraderAPI]:
+    """nbgrader's API with the course's nbgrader_config.py, `settings` over it.
+
+    Other configuration of the user or the machine is not read: grades must not depend on it.
+    """
+    # nbgrader runs `alembic`, which lies beside the interpreter, to make a gradebook.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    with environment(PATH=path, **{ROOT_VARIABLE: str(course.root)}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # nbgrader's own use of its database
+        config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY / "autograder")).load_config()
+        config.merge(settings or Config())
+        found = NbGraderAPI(config=config)
+        found.log_level = logging.INFO
+        found.log.propagate = False  # the log comes back with each result; nothing goes to the terminal
+        yield found
+
+
+def scratch(folder: Path) -> Config:
+    """Settings for work in `folder` with a gradebook of its own, instead of in the course."""
+    config = Config()
+    config.CourseDirectory.root = str(folder)
+    config.CourseDirectory.db_url = f"sqlite:///{folder / 'gradebook.db'}"
+    return config
+
+
+def reason(result: dict) -> str:
+    """Why nbgrader's API call failed, in one line: the end of the first traceback in its log, else the first error."""
+    lines = (result.get("log") or result.get("error") or "").splitlines()
+    for start, line in enumerate(lines):
+        if "Traceback (most recent call last)" in line:
+            for later in lines[start + 1 :]:
+                later = later.removeprefix("    ")  # tornado's formatter indents all lines of a message but the first
+                if later and not later[0].isspace():
+                    return later
+    errors = [line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR]")]
+    return next(iter(errors or lines), "nbgrader gave no reason")

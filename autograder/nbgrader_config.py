@@ -1,0 +1,67 @@
+"""The nbgrader course. Run nbgrader's commands, and JupyterLab with formgrader, in this folder."""
+
+import os
+import sys
+from pathlib import Path
+
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    ClearHiddenTests,
+    ClearOutput,
+    Execute,
+    GetGrades,
+    IgnorePattern,
+    LimitOutput,
+    OverwriteCells,
+    OverwriteKernelspec,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+# Kernels that grade need course_lib and autograder, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+
+from autograder.course import Course  # noqa: E402
+from autograder.preprocessors import DropDuplicates, SaveGrades  # noqa: E402
+
+course = Course.current()
+c = get_config()  # noqa: F821
+
+c.CourseDirectory.course_id = "chunked_prefill"
+c.CourseDirectory.root = str(course.root)
+c.CourseDirectory.db_url = course.database
+c.CourseDirectory.source_directory = "build/source"  # made by `python -m autograder release`
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.submitted_directory = "autograder/submitted"
+c.CourseDirectory.autograded_directory = "autograder/autograded"
+c.CourseDirectory.feedback_directory = "autograder/feedback"
+
+# A folder that all users of a machine share, for nbgrader's release, submit and collect.
+exchange = Path(os.environ.get("NBGRADER_EXCHANGE") or course.grading / "exchange")
+exchange.mkdir(parents=True, exist_ok=True)
+c.Exchange.root = str(exchange)
+
+c.ClearSolutions.code_stub = {
+    "python": "# Your code starts here: replace the next line.\n"
+              'raise NotImplementedError("<not written yet>")\n'
+              "# Your code ends here."
+}
+c.ClearSolutions.text_stub = "*Write your answer here.*"
+
+c.Autograde.sanitize_preprocessors = [
+    ClearOutput, DropDuplicates, OverwriteKernelspec, OverwriteCells, CheckCellMetadata,
+]
+c.Autograde.autograde_preprocessors = [
+    Execute, IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveGrades, AssignLatePenalties, CheckCellMetadata,
+]
+c.Execute.timeout = 120  # seconds a cell
+c.Execute.startup_timeout = 60
+c.Execute.shutdown_kernel = "immediate"
+c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # each kernel would warn that it listens on this machine
+# Errors are another kind of output: text on stderr is only ever a warning, which must not cost marks.
+c.IgnorePattern.enabled = True
+c.IgnorePattern.pattern = ".*"
+
+c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
