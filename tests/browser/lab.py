@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -46,7 +47,7 @@ def copy_working_tree(repository: Path, target: Path) -> None:
         if (repository / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(repository / name, target / name)
-    (target / ".venv").symlink_to(repository / ".venv")
+    (target / ".venv").symlink_to(sys.prefix)
 
 
 @dataclass
@@ -68,7 +69,8 @@ class Lab:
         ]:
             (self.home / name).parent.mkdir(parents=True, exist_ok=True)
             (self.home / name).write_text(json.dumps(content))
-        environment = os.environ | {
+        # Without the options of the `make test` that this may be part of.
+        environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")} | {
             "JUPYTER_CONFIG_DIR": str(self.home / "config"),
             "JUPYTER_DATA_DIR": str(self.home / "data"),
             "JUPYTER_RUNTIME_DIR": str(self.home / "runtime"),
