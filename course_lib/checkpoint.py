@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from course_lib.model import ModelConfig, ToyTransformer
@@ -18,9 +19,10 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     folder = Path(folder)
     config = _read_config(folder / "config.json")
     weights = _read_weights(folder)
+    embedding = weights.get("model.embed_tokens.weight")
     if config.tie_word_embeddings:
-        weights.setdefault("lm_head.weight", weights.get("model.embed_tokens.weight"))
-    model = ToyTransformer(config)
+        weights.setdefault("lm_head.weight", embedding)
+    model = ToyTransformer(config, dtype=torch.float32 if embedding is None else embedding.dtype)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     if missing := [name for name in expected if weights.get(name) is None]:
         raise ValueError(f"{folder} lacks {len(missing)} of the {len(expected)} weights, the first is {missing[0]}")
@@ -31,7 +33,6 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     for name, shape in expected.items():
         if tuple(weights[name].shape) != shape:
             raise ValueError(f"{name} has shape {tuple(weights[name].shape)}; config.json makes it {shape}")
-    model.to(weights["model.embed_tokens.weight"].dtype)
     model.load_state_dict({name: weights[name] for name in expected})
     return model.eval()
 
@@ -43,6 +44,8 @@ def _read_config(path: Path) -> ModelConfig:
         settings = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} must hold a JSON object of settings, got a {type(settings).__name__}")
     model_type = settings.get("model_type")
     if model_type != "llama":
         raise ValueError(f"{path} describes a {model_type!r} model; only 'llama' is supported")
@@ -83,7 +86,10 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{index} is not a safetensors index: {error!r}") from error
     else:
         names = sorted(path.name for path in folder.glob("*.safetensors"))
     if not names:

@@ -1,5 +1,6 @@
 """A toy transformer with a KV cache that computes chunks of many sequences in one forward pass."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from course_lib.kv_cache import KVCache
 from course_lib.layers import Layer, ModelConfig, RMSNorm, Span, rotary_tables
 
 __all__ = ["ModelConfig", "SequenceChunk", "ToyTransformer"]
+
+INTEGERS = (torch.int32, torch.int64)  # torch reads an index of type uint8 as a mask
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ class ToyTransformer(nn.Module):
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        cos, sin = rotary_tables(config)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
         self.to(device, dtype).requires_grad_(False)
+        # These stay in float32: rounded to a narrower dtype, they would stay rounded after a later `.float()`.
+        cos, sin = rotary_tables(config)
+        self.register_buffer("cos", cos.to(device), persistent=False)
+        self.register_buffer("sin", sin.to(device), persistent=False)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "ToyTransformer":
@@ -104,7 +108,7 @@ class ToyTransformer(nn.Module):
         [token_ids] = self._checked_token_ids([SequenceChunk(token_ids, cache)])
         length, end = len(token_ids), cache.num_computed_tokens + len(token_ids)
         positions, mask = torch.as_tensor(positions, device=self.device), torch.as_tensor(mask, device=self.device)
-        if positions.shape != (length,) or positions.is_floating_point() or positions.dtype == torch.bool:
+        if positions.shape != (length,) or positions.dtype not in INTEGERS:
             raise ValueError(f"positions must be {length} integers, one a token, got {positions.dtype} of shape "
                              f"{tuple(positions.shape)}")
         if positions.min() < 0 or positions.max() >= self.config.max_position_embeddings:
@@ -136,19 +140,33 @@ class ToyTransformer(nn.Module):
         return [self._checked_chunk(chunk) for chunk in batch]
 
     def _checked_chunk(self, chunk: SequenceChunk) -> Tensor:
-        token_ids = torch.as_tensor(chunk.token_ids)
+        allowed = f"0..{self.config.vocab_size - 1}"
+        try:
+            token_ids = torch.as_tensor(chunk.token_ids)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"token ids must be integers, {allowed}, got {reprlib.repr(chunk.token_ids)}") from error
         if token_ids.ndim != 1 or len(token_ids) == 0:
             raise ValueError(f"a chunk must be a list of at least one token id, got shape {tuple(token_ids.shape)}; "
                              "leave a sequence without tokens out of the batch")
-        if token_ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(f"token ids must be integers, got {token_ids.dtype}")
+        if token_ids.dtype not in INTEGERS:
+            raise ValueError(f"token ids must be integers (int32 or int64), got {token_ids.dtype}")
         outside = token_ids[(token_ids < 0) | (token_ids >= self.config.vocab_size)]
         if len(outside):
-            raise ValueError(f"token id {outside[0].item()} is not in the vocabulary; "
-                             f"allowed are 0..{self.config.vocab_size - 1}")
+            raise ValueError(f"token id {outside[0].item()} is not in the vocabulary; allowed are {allowed}")
+        self._check_shape(chunk.cache)
         chunk.cache.check_room(len(token_ids))
         end = chunk.cache.num_computed_tokens + len(token_ids)
         if end > self.config.max_position_embeddings:
             raise ValueError(f"the sequence would reach {end} tokens; the model has positions for "
                              f"{self.config.max_position_embeddings} (max_position_embeddings)")
         return token_ids
+
+    def _check_shape(self, cache: KVCache) -> None:
+        config = self.config
+        wanted = (config.num_hidden_layers, config.num_key_value_heads, config.head_dim)
+        num_layers, _, num_kv_heads, _, head_dim = cache.storage.shape
+        if (num_layers, num_kv_heads, head_dim) != wanted:
+            raise ValueError(
+                f"the cache is made for {num_layers} layers, {num_kv_heads} KV heads of size {head_dim}, the model has "
+                f"{wanted[0]} layers, {wanted[1]} KV heads of size {wanted[2]}; make one with model.new_cache()"
+            )
