@@ -173,7 +173,7 @@ def run_check(check: Check, call: Call) -> Result:
 
 def points(result: Result, max_points: float) -> float:
     """The mark, in [0, max_points], rounded to 2 decimals."""
-    return min(max(round(result.share * max_points, 2), 0.0), float(max_points))
+    return min(max(round(float(result.share) * max_points, 2), 0.0), float(max_points))
 
 
 def report(result: Result, exercise: str, max_points: float) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +32,7 @@ def api(course: Course, settings: Config | None = None) -> Iterator[NbGraderAPI]
 
     Other configuration of the user or the machine is not read: grades must not depend on it.
     """
-    # nbgrader runs `alembic`, which lies beside the interpreter, to make a gradebook.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with environment(PATH=path, **{ROOT_VARIABLE: str(course.root)}), warnings.catch_warnings():
+    with environment(**{ROOT_VARIABLE: str(course.root)}), warnings.catch_warnings():
         warnings.simplefilter("ignore", SAWarning)  # nbgrader's own use of its database
         config = PyFileConfigLoader("nbgrader_config.py", path=str(REPOSITORY / "autograder")).load_config()
         config.merge(settings or Config())

@@ -22,6 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 # Kernels that grade need course_lib and autograder, installed or not.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+# nbgrader runs `alembic`, which lies beside the interpreter, to make a gradebook.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 from autograder.course import Course  # noqa: E402
 from autograder.preprocessors import DropDuplicates, SaveGrades  # noqa: E402

@@ -1,0 +1,91 @@
+"""What the tests of the autograder and of every notebook share."""
+
+import functools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder import exercises, release, solutions, sources
+from autograder.checking import Result
+from autograder.course import Course
+
+DEMO = Path(__file__).resolve().parents[1] / "fixtures" / "demo_course"
+
+
+def demo_course(folder: Path) -> Course:
+    """A copy of the demo course in `folder`, with its notebooks released."""
+    shutil.copytree(DEMO, folder / "course")
+    course = Course(folder / "course")
+    release.release(course)
+    return course
+
+
+def scratch_course(course: Course, folder: Path) -> Course:
+    """A course with the sources of `course` and a gradebook, submissions and builds of its own."""
+    (folder / "autograder").mkdir(parents=True)
+    for part in ("solutions", "autograder/checks", "autograder/adapters"):
+        (folder / part).symlink_to(course.root / part, target_is_directory=True)
+    return Course(folder)
+
+
+@functools.cache
+def _untouched_text(notebook: str, course: Course) -> str:
+    return release.learner_notebooks(course, [notebook])[notebook]
+
+
+def untouched(notebook: str, course: Course) -> NotebookNode:
+    """The learner's notebook as released."""
+    return nbformat.reads(_untouched_text(notebook, course), as_version=4)
+
+
+def solved(notebook: str, course: Course, replaced: dict[str, str] | None = None) -> NotebookNode:
+    """The learner's notebook with every exercise solved; `replaced` gives other texts by grade_id."""
+    written = {sources.grade_id(cell): cell.source for cell in sources.read(notebook, course).cells
+               if sources.is_solution(cell) or sources.is_answer(cell)}
+    written |= replaced or {}
+    submission = untouched(notebook, course)
+    for cell in submission.cells:
+        cell.source = written.get(sources.grade_id(cell), cell.source)
+    return submission
+
+
+def submit(folder: Path, student: str, notebook: str, submission: NotebookNode | str) -> Path:
+    """Puts a notebook (or the text of a broken one) where `grade` looks for it."""
+    path = folder / student / notebook / f"{notebook}.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(submission if isinstance(submission, str) else nbformat.writes(submission))
+    return path
+
+
+def untouched_namespace(notebook: str, course: Course) -> tuple[dict[str, Any], list[Exception]]:
+    """What is defined after the release's setup, given and exercise cells, and what they raised."""
+    defined: dict[str, Any] = {"__name__": "__main__"}
+    raised = []
+    for cell in untouched(notebook, course).cells:
+        if sources.is_solution(cell) or sources.tags(cell) & {"setup", "given"}:
+            try:
+                exec(compile(cell.source, f"<{notebook}/{cell.id}>", "exec"), defined)
+            except Exception as error:
+                raised.append(error)
+    return defined, raised
+
+
+def graded(notebook: str, exercise: str, course: Course, source: str | None = None) -> Result:
+    """The hidden check's result on the solutions, with `source` as the exercise's cell if it is given."""
+    namespace = solutions.namespace(notebook, {exercise: source} if source is not None else None, course)
+    return exercises.grade(notebook, exercise, namespace, course)
+
+
+def errors(notebook: NotebookNode) -> list[str]:
+    """The names of the exceptions in the notebook's outputs."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output.ename for output in outputs if output.output_type == "error"]
+
+
+def texts(notebook: NotebookNode) -> str:
+    """All printed text in the notebook's outputs."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")

@@ -1,0 +1,157 @@
+"""Grading a folder with real nbgrader: honest marks, honest statuses, and neighbours that do not suffer."""
+
+import copy
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from autograder import checking, exercises, grade
+from autograder.course import REPOSITORY, ROOT_VARIABLE, Course
+from tests.autograder.helpers import demo_course, errors, graded, solved, submit, texts, untouched
+
+pytestmark = pytest.mark.xdist_group("grade")  # one worker, so that the batch below is graded once
+
+WARNS = """# exercise: halves
+def halves(numbers):
+    import warnings
+    warnings.warn("deprecated")
+    if any(n < 0 for n in numbers):
+        raise ValueError
+    return [n // 2 for n in numbers]
+print(halves([2]))"""
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> tuple[Course, Path]:
+    """A course, and a folder of submissions that was graded once."""
+    course = demo_course(tmp_path_factory.mktemp("grade"))
+    folder = course.root / "submissions"
+    rounded_up = next(m for m in exercises.mutants("01_demo", course)[0] if m.misconception == "rounded_up")
+    right = solved("01_demo", course)
+    halves = next(cell.source for cell in right.cells if cell.id == "halves")
+    submit(folder, "untouched", "01_demo", untouched("01_demo", course))
+    submit(folder, "solved", "01_demo", right)
+    submit(folder, "partial", "01_demo", solved("01_demo", course, {"halves": rounded_up.apply(halves)}))
+    submit(folder, "warns", "01_demo", solved("01_demo", course, {"halves": WARNS}))
+    submit(folder, "kills", "01_demo", solved("01_demo", course, {"halves": "import os; os._exit(1)"}))
+    submit(folder, "broken", "01_demo", '{"cells": [')
+    copied = copy.deepcopy(right)
+    copied.cells.insert(6, nbformat.from_dict(dict(copied.cells[4], id="again")))
+    submit(folder, "copied", "01_demo", copied)
+    (folder / "absent").mkdir()
+    # A flat folder, and a name that a browser gave.
+    (folder / "flat").mkdir()
+    (folder / "flat" / "01_demo (1).ipynb").write_text(nbformat.writes(right))
+    grade.grade(folder, output=course.root / "grades.csv", course=course)
+    return course, folder
+
+
+def rows(course: Course) -> dict[str, dict[str, str]]:
+    with open(course.root / "grades.csv", newline="") as file:
+        return {line["student_id"]: line for line in csv.DictReader(file) if line["assignment"] == "01_demo"}
+
+
+def autograded(course: Course, student: str) -> nbformat.NotebookNode:
+    return nbformat.read(course.grading / "autograded" / student / "01_demo" / "01_demo.ipynb", as_version=4)
+
+
+@pytest.mark.parametrize(("student", "score"), [("untouched", 0), ("solved", 5), ("partial", 4), ("warns", 5),
+                                                ("copied", 5), ("flat", 5)])
+def test_scores(batch: tuple[Course, Path], student: str, score: float) -> None:
+    line = rows(batch[0])[student]
+    assert float(line["score"]) == score and float(line["max_score"]) == 7
+
+
+@pytest.mark.parametrize(("student", "status"), [
+    ("untouched", "graded"), ("solved", "needs manual grading: say_why"), ("absent", "missing"),
+    ("broken", "failed: not a notebook"), ("kills", "failed: nbclient.exceptions.DeadKernelError: Kernel died"),
+])
+def test_statuses(batch: tuple[Course, Path], student: str, status: str) -> None:
+    line = rows(batch[0])[student]
+    assert line["status"].startswith(status)
+    assert (line["score"] == "") == status.startswith(("failed", "missing"))
+
+
+def test_untouched_raises_only_not_implemented(batch: tuple[Course, Path]) -> None:
+    assert set(errors(autograded(batch[0], "untouched"))) == {"NotImplementedError"}
+    assert "halves: 0 of 3 points." in texts(autograded(batch[0], "untouched"))
+
+
+def test_partial_credit_is_the_same_as_direct(batch: tuple[Course, Path]) -> None:
+    course, _ = batch
+    rounded_up = next(m for m in exercises.mutants("01_demo", course)[0] if m.misconception == "rounded_up")
+    halves = next(cell.source for cell in solved("01_demo", course).cells if cell.id == "halves")
+    result = graded("01_demo", "halves", course, rounded_up.apply(halves))
+    cell = next(cell for cell in autograded(course, "partial").cells if cell.id == "halves_check")
+    value = next(output for output in cell.outputs if output.output_type == "execute_result")
+    assert float(value.data["text/plain"]) == checking.points(result, 3) == 2
+
+
+def test_feedback_has_the_message_and_not_the_hidden_tests(batch: tuple[Course, Path]) -> None:
+    page = (batch[0].grading / "feedback" / "partial" / "01_demo" / "01_demo.html").read_text()
+    assert "Odd numbers are rounded up instead of down." in page
+    for hidden in ("HIDDEN TESTS", "autograder.stock", "grade(&quot;01_demo"):
+        assert hidden not in page
+
+
+def test_release_is_not_touched(batch: tuple[Course, Path]) -> None:
+    course, _ = batch
+    released = nbformat.read(course.notebooks / "01_demo" / "01_demo.ipynb", as_version=4)
+    assert released == untouched("01_demo", course)
+
+
+def test_a_check_that_breaks_down_leaves_the_mark_to_a_person(course: Course) -> None:
+    path = course.grading / "checks" / "01_demo.py"
+    path.write_text(path.read_text().replace("    tally = ", '    secret = {}["no such key"]\n    tally = '))
+    folder = course.root / "submissions"
+    submit(folder, "ada", "01_demo", solved("01_demo", course))
+    (row,) = grade.grade(folder, output=course.root / "grades.csv", course=course)
+    assert row.status == ("needs manual grading: the hidden check 01_demo/halves broke down: KeyError: 'no such key'")
+    assert row.score == 2  # the other exercises
+    page = (course.grading / "feedback" / "ada" / "01_demo" / "01_demo.html").read_text()
+    assert "a person will mark it" in page.lower() and "no such key" not in page and "secret" not in page
+
+
+def test_grading_again_replaces_marks(course: Course) -> None:
+    folder = course.root / "submissions"
+    path = submit(folder, "ada", "01_demo", untouched("01_demo", course))
+    (row,) = grade.grade(folder, "01_demo", course.root / "grades.csv", course)
+    assert row.score == 0
+    path.write_text(nbformat.writes(solved("01_demo", course)))
+    (row,) = grade.grade(folder, "01_demo", course.root / "grades.csv", course)
+    assert row.score == 5
+    assert "ada" in grade.table([row]) and "5 / 7" in grade.table([row])
+
+
+def test_unknown_assignments_and_names_are_told(course: Course) -> None:
+    folder = course.root / "submissions"
+    submit(folder, "a,b", "01_demo", untouched("01_demo", course))
+    submit(folder, "ada", "99_other", untouched("01_demo", course))
+    found = {row.student: row for row in grade.grade(folder, output=course.root / "grades.csv", course=course)
+             if row.status != "missing"}
+    assert found["a,b"].status.startswith("failed: rename the folder")
+    assert found["ada"].status.startswith("failed: no such assignment: 99_other; the assignments are: 01_demo, 02_next")
+    with pytest.raises(ValueError, match="must be one of 01_demo, 02_next; got 03"):
+        grade.grade(folder, "03", course=course)
+
+
+def test_stock_commands_work_in_the_autograder_folder(course: Course) -> None:
+    """generate_assignment, release, autograde, feedback and export, as an instructor would type them."""
+    submit(course.grading / "submitted", "ada", "01_demo", solved("01_demo", course))
+    before = (course.notebooks / "01_demo" / "01_demo.ipynb").read_text()
+    for command in (["generate_assignment", "01_demo", "--force"], ["release_assignment", "01_demo"],
+                    ["autograde", "01_demo"], ["generate_feedback", "01_demo"],
+                    ["export", "--to", str(course.root / "stock.csv")]):
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", *command], cwd=REPOSITORY / "autograder", capture_output=True, text=True,
+            env=os.environ | {ROOT_VARIABLE: str(course.root)},
+        )
+        assert done.returncode == 0, done.stderr
+    assert ",5.0,7.0" in (course.root / "stock.csv").read_text()
+    assert (course.notebooks / "01_demo" / "01_demo.ipynb").read_text() == before
+    assert (course.grading / "exchange" / "chunked_prefill" / "outbound" / "01_demo").is_dir()
