@@ -1,7 +1,7 @@
 """The timeline: one row a sequence, one box a piece of work, hatched where a generating sequence waits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from matplotlib.artist import Artist
@@ -63,6 +63,7 @@ def timeline(
     numbers: Mapping[str, int] | None = None,
     first_decode: Mapping[str, int] | None = None,
     idle_times: Mapping[str, float] | Mapping[str, Mapping[str, float]] | None = None,
+    prologue: int = 0,
     title: str = "What runs when",
 ) -> Picture:
     """Draws one trace, or several by name, one above the other on the same x axis.
@@ -71,12 +72,14 @@ def timeline(
     `names`: request id to row label, else "sequence i". `numbers`: request id to the i of P_ij and D_ij, else the order
     in `trace.requests`. `first_decode`: request id to the j of its first decode step in the trace, else 1.
     `idle_times`: request id to decoder idle time in seconds, written at the row's end; with several traces, trace name
-    to such a mapping. Nothing here computes it. ValueError for an empty trace, an unknown `x` or an unknown request id.
+    to such a mapping. Nothing here computes it. `prologue`: how many first iterations to leave out; the rest is
+    numbered from 0. ValueError for an empty trace, an unknown `x` or an unknown request id.
     """
     several = not isinstance(traces, Trace)
     by_name = dict(traces) if several else {"": traces}
     idle_by_name = (idle_times or {}) if several else {"": idle_times or {}}
-    _check(by_name, x, idle_by_name)
+    _check(by_name, x, idle_by_name, prologue)
+    by_name = {name: _without(trace, prologue) for name, trace in by_name.items()}
     ids = list(dict.fromkeys(request.request_id for trace in by_name.values() for request in trace.requests))
     for option, given in {"names": names, "numbers": numbers, "first_decode": first_decode}.items():
         _check_ids(option, given or {}, ids)
@@ -114,7 +117,16 @@ def timeline(
     return Picture(figure, title, summary, header + ("idle",) * (idle_times is not None), tuple(rows))
 
 
-def _check(by_name: Mapping[str, Trace], x: str, idle_by_name: Mapping[str, Mapping[str, float]]) -> None:
+def _without(trace: Trace, prologue: int) -> Trace:
+    if prologue == 0:
+        return trace
+    shown = enumerate(trace.iterations[prologue:])
+    return replace(trace, iterations=tuple(replace(iteration, index=index) for index, iteration in shown))
+
+
+def _check(
+    by_name: Mapping[str, Trace], x: str, idle_by_name: Mapping[str, Mapping[str, float]], prologue: int
+) -> None:
     if x not in ("iterations", "ms"):
         raise ValueError(f'x must be "iterations" or "ms", got {x!r}')
     if not by_name:
@@ -123,6 +135,9 @@ def _check(by_name: Mapping[str, Trace], x: str, idle_by_name: Mapping[str, Mapp
         if not trace.iterations or not trace.requests:
             which = f"the trace {name!r}" if name else "the trace"
             raise ValueError(f"{which} has no iterations or no requests; pass what a finished run(...) returned")
+    fewest = min(len(trace.iterations) for trace in by_name.values())
+    if not 0 <= prologue < fewest:
+        raise ValueError(f"prologue must be 0 to {fewest - 1}, so that iterations are left to draw, got {prologue}")
     for name, idle in idle_by_name.items():
         if name not in by_name:
             raise ValueError(
@@ -226,7 +241,7 @@ def _rows(panel: _Panel, names: Mapping[str, str], with_idle: bool) -> list[tupl
 def _sentence(panel: _Panel) -> str:
     iterations = panel.trace.iterations
     passed_over = {position for wait in panel.waits for position in wait.positions}
-    longest = max(iterations, key=lambda iteration: iteration.end - iteration.start)
+    longest = max(iterations, key=lambda iteration: (iteration.end - iteration.start, iteration.num_tokens))
     text = (
         f"{count(len(iterations), 'iteration')}; a generating sequence is passed over in {len(passed_over) or 'none'} "
         f"of them; the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})."

@@ -61,7 +61,7 @@ def trade_off(
             axes.axvline(1000 * slo, color=VERMILION, linestyle="--", lw=2, label=f"SLO {number(1000 * slo)} ms")
         if chosen is not None:
             at = [row.budget for row in ordered].index(chosen)
-            style = {"markersize": 20, "markerfacecolor": ORANGE, "markeredgecolor": BLACK, "zorder": 3}
+            style = {"markersize": 20, "color": ORANGE, "markeredgecolor": BLACK, "zorder": 3}
             axes.plot(x[at], y[at], "*", linestyle="none", label=f"chosen: {chosen}", **style)
         figure.legend(loc="outside lower center", ncols=3)
         _label_points(figure, axes, list(zip(x, y, strict=True)), [str(row.budget) for row in ordered])
