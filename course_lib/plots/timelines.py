@@ -42,7 +42,7 @@ LEGEND = {
     "wait": "waits for its next token",
 }
 FEW_ITERATIONS = 40  # with more, thinner lines
-MOST_BORDERS = 120  # with more, the lines at iteration borders would only grey the picture
+MOST_BORDERS = 120  # with more, no lines: they would only grey the picture
 LABEL_SHARE = 0.02  # no label fits into a box narrower than this share of the x axis
 
 
@@ -190,11 +190,11 @@ def _label_rows(axes: Axes, panel: _Panel, names: Mapping[str, str]) -> None:
 def _draw(axes: Axes, panel: _Panel, x: str) -> list[tuple[Text, Artist]]:
     """Adds boxes, waits and iteration borders; returns the labels with the boxes they must fit into."""
     iterations = panel.trace.iterations
-    few = len(iterations) <= FEW_ITERATIONS
-    if len(iterations) <= MOST_BORDERS:
+    line = 1.2 if len(iterations) <= FEW_ITERATIONS else 0.3 if len(iterations) <= MOST_BORDERS else 0
+    if line:
         spans = [_span(panel.trace, iteration, iteration, x) for iteration in iterations]
         for border in sorted({left for left, _ in spans} | {left + width for left, width in spans}):
-            axes.axvline(border, color=GRID_GREY, linewidth=0.8 if few else 0.4, zorder=0)
+            axes.axvline(border, color=GRID_GREY, linewidth=0.2 + line / 2, zorder=0)
     shapes = [(box.request_id, box.position, box.position, box.label, box.kind) for box in panel.boxes]
     shapes += [(wait.request_id, wait.first, wait.last, "waits", "wait") for wait in panel.waits]
     row = {request.request_id: order for order, request in enumerate(panel.trace.requests)}
@@ -203,9 +203,8 @@ def _draw(axes: Axes, panel: _Panel, x: str) -> list[tuple[Text, Artist]]:
     for request_id, first, last, label, kind in shapes:
         left, width = _span(panel.trace, iterations[first], iterations[last], x)
         # The gid lets tests, and readers of a saved SVG, find a box again.
-        shape = Rectangle(
-            (left, row[request_id] - 0.38), width, 0.76, linewidth=1.2 if few else 0.3, gid=kind, **STYLES[kind]
-        )
+        corner = (left, row[request_id] - 0.38)
+        shape = Rectangle(corner, width, 0.76, linewidth=line, gid=kind, **STYLES[kind])
         shape.set_in_layout(False)  # inside the axes anyway; asking hundreds of boxes for their size takes seconds
         axes.add_artist(shape)
         if width < LABEL_SHARE * (right_limit - left_limit):
