@@ -1,7 +1,7 @@
 """The engine: schedule, execute, book, until every request is finished."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -102,9 +102,13 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
 
     The clock starts at 0 s and moves by what each iteration took; an iteration starts when the one before it
     ends, or at the next arrival when nothing is unfinished. The scheduler's own time is recorded apart.
-    PlanError when a plan cannot be executed, or when the scheduler plans nothing although work is left.
+    PlanError when a plan cannot be executed, or when the scheduler plans nothing although work is left;
+    ValueError when two requests share an id, by which the trace could not tell them apart.
     """
     arrivals = deque(sorted(requests, key=lambda request: request.arrival_time))
+    for request_id, count in Counter(request.request_id for request in arrivals).items():
+        if count > 1:
+            raise ValueError(f"request ids must differ, but {request_id!r} stands twice; rename one of them")
     infos = tuple(RequestInfo(request.request_id, request.arrival_time, request.num_prompt_tokens, request.max_tokens)
                   for request in arrivals)
     active: dict[str, Request] = {}
@@ -116,13 +120,18 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
         while arrivals and arrivals[0].arrival_time <= clock:
             request = arrivals.popleft()
             scheduler.add_request(request)
+            executor.release(request.request_id)  # what a run that broke off may have left under the same id
             active[request.request_id] = request
         before = time.perf_counter()
         output = scheduler.schedule()
         scheduling_seconds = time.perf_counter() - before
+        if not isinstance(output, SchedulerOutput):
+            raise PlanError(f"schedule() must return a SchedulerOutput, got {output!r}")
         if not output.num_scheduled_tokens:
             if not arrivals:
                 raise PlanError(f"the scheduler planned nothing, but these requests are unfinished: {list(active)}")
+            for request_id in output.preempted_req_ids:
+                executor.release(request_id)
             clock = arrivals[0].arrival_time
             continue
         running = {request.request_id: request for request in scheduler.running}
@@ -130,7 +139,8 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
                      for request_id, num_tokens in output.num_scheduled_tokens.items())
         execution = executor.execute(output, active)
         end = clock + execution.seconds
-        iterations.append(Iteration(len(iterations), clock, end, scheduling_seconds, work, output.preempted_req_ids))
+        iterations.append(Iteration(len(iterations), clock, end, scheduling_seconds, work,
+                                    tuple(output.preempted_req_ids)))
         clock = end
         for request_id in scheduler.update_from_output(output, execution.sampled):
             executor.release(request_id)
@@ -147,5 +157,5 @@ def _checked_work(request_id: str, num_tokens: int, running: Mapping[str, Reques
     left = request.num_tokens - request.num_computed_tokens
     if not isinstance(num_tokens, int) or not 1 <= num_tokens <= left:
         raise PlanError(f"the plan gives {request_id!r} {num_tokens!r} tokens; it has {left} left to compute, "
-                        f"so 1..{left} are allowed")
+                        f"so it may be given an int in 1..{left}")
     return Work(request_id, request.num_computed_tokens, num_tokens, samples_token=num_tokens == left)

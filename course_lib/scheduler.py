@@ -65,6 +65,9 @@ class Scheduler:
     def add_request(self, request: Request) -> None:
         """Puts a new request at the end of the waiting queue; refuses one that could never run."""
         config = self.config
+        if request.status is not RequestStatus.WAITING:
+            raise ValueError(f"request {request.request_id!r} is {request.status.value}, not waiting: it was served "
+                             "before; make a new Request for every run")
         if request.request_id in self._request_ids:
             raise ValueError(f"a request {request.request_id!r} is here already; give each request an id of its own")
         if not config.enable_chunked_prefill and request.num_prompt_tokens > config.max_num_batched_tokens:

@@ -73,7 +73,8 @@ class Trace:
 
     @classmethod
     def from_json(cls, text: str) -> "Trace":
-        """A trace from the text that `to_json` made; anything else is a ValueError that says what is wrong."""
+        """A trace from the text that `to_json` made. ValueError when it is not JSON, or when a field is missing or
+        unknown; the values themselves are believed."""
         try:
             data = json.loads(text)
             requests = tuple(RequestInfo(**request) for request in data["requests"])
