@@ -29,7 +29,11 @@ def choose_device(device: str | torch.device | None = None) -> DeviceProfile:
     A small model on a large GPU is bound by the launching of kernels: a long prefill is then hardly slower than
     a decode step, and there is no stall to see. So the model grows with the device.
     """
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}; choose_device() picks one for you") \
+            from error
     if chosen.type == "cpu":
         # On shared cores, a second thread that has to wait for its core stalls every matrix product.
         torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
