@@ -38,14 +38,14 @@ from tqdm.auto import tqdm
 from course_lib import checks
 from course_lib.cost_model import ONE_SECOND
 from course_lib.device import choose_device
-from course_lib.documents import DOCUMENTS, decode, encode, prompt_for
+from course_lib.documents import DOCUMENTS, decode, prompt_for
 from course_lib.engine import ModelExecutor, SimulatedExecutor, run
 from course_lib.kv_cache import KVCache
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 from course_lib.plots import chunk_bars, timeline
 from course_lib.recite import reciting_model
 from course_lib.recording import RecordingModel
-from course_lib.scheduler import PlannedScheduler, PrefillFirstScheduler, SchedulerConfig
+from course_lib.scheduler import PlannedScheduler, SchedulerConfig
 from course_lib.workload import running_example
 
 profile = choose_device()  # a GPU if there is one; on a CPU it also keeps torch to one thread
