@@ -87,6 +87,13 @@ def test_waiting_is_hatched_and_in_ms_as_long_as_it_took():
     assert wait[0].get_hatch()
 
 
+def test_a_wait_of_two_iterations_is_one_hatched_box():
+    batches = [("chat", 3, 1, True)], [("long", 0, 4, False)], [("long", 4, 5, True)], [("chat", 4, 1, True)]
+    for x, expected in (("iterations", (1, 3, 1)), ("ms", (500.0, 1500.0, 1))):
+        picture = plots.timeline(trace_of(*map(list, batches), seconds=0.5), x=x)
+        assert spans(boxes(picture, "wait")) == [expected]
+
+
 def test_ms_axis_starts_with_the_first_iteration_and_marks_each_border():
     late = Trace(STANDARD.requests, STANDARD.iterations[1:])
     axes = plots.timeline(late, x="ms").figure.axes[0]
@@ -162,10 +169,11 @@ def test_summary_and_table_state_what_the_trace_says():
     )
 
 
-def test_labels_that_do_not_fit_are_dropped_and_the_legend_stays():
-    batches = [("chat", 0, 3, True)], *([("chat", position, 1, True)] for position in range(3, 203))
-    picture = plots.timeline(trace_of(*map(list, batches), requests=(RequestInfo("chat", 0.0, 3, 201),)))
-    assert len(boxes(picture, "decode")) == 200
+@pytest.mark.parametrize("num_steps", [40, 200])
+def test_labels_that_do_not_fit_are_dropped_and_the_legend_stays(num_steps):
+    batches = [[("chat", 0, 3, True)], *([("chat", 3 + step, 1, True)] for step in range(num_steps))]
+    picture = plots.timeline(trace_of(*batches, requests=(RequestInfo("chat", 0.0, 3, num_steps + 1),)))
+    assert len(boxes(picture, "decode")) == num_steps
     assert not [text for text in texts(picture) if text.startswith("D")]
     assert {text.get_text() for text in picture.figure.legends[0].get_texts()} == {"prefill chunk", "decode step"}
 
