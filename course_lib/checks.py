@@ -11,6 +11,7 @@ The hidden checks of the grader phrase their messages with the same functions.
 
 import base64
 import json
+import math
 import os
 import reprlib
 import zlib
@@ -39,12 +40,14 @@ class CheckFailed(AssertionError):
 
 
 def show(value: Any) -> str:
-    """`value` in at most a line or two; a tensor by shape, dtype and its first values."""
+    """`value` on one line, cut where it is long; a tensor by shape, dtype and first values, a model by its class."""
     if isinstance(value, torch.Tensor):
         values = _short.repr(value.detach().cpu().flatten()[:6].tolist())
         shape = tuple(value.shape)
         return f"tensor of shape {shape}, {value.dtype}, first values {values}"
-    return _short.repr(value)
+    if isinstance(value, torch.nn.Module):
+        return f"{type(value).__name__}(...)"
+    return " ".join(line.strip() for line in _short.repr(value).splitlines())
 
 
 def differs(expected: Any, got: Any, tolerance: float = 1e-6) -> str | None:
@@ -76,8 +79,10 @@ def _differs(expected: Any, got: Any, tolerance: float, where: str) -> str | Non
             return f"{at}expected {len(expected)} items, got {len(got)}"
         return None
     if isinstance(expected, float) and isinstance(got, int | float) and not isinstance(got, bool):
-        close = abs(expected - got) <= tolerance * max(1.0, abs(expected)) or expected == got
-        return None if close else f"{at}expected {expected:.6g}, got {got:.6g}"
+        close = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
+        return None if close else f"{at}expected {expected:.8g}, got {got:.8g}"
+    if isinstance(expected, float) and isinstance(got, bool):
+        return f"{at}expected {expected:.8g}, got {got}"
     return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
 
 
@@ -112,7 +117,7 @@ def _tensors_differ(expected: torch.Tensor, got: Any, tolerance: float, at: str)
     kind = f"{int(wrong.sum())} of {wrong.numel()} values differ, the first at {list(index)}"
     if expected.dtype == torch.bool:
         return f"{at}{kind}: expected {bool(expected[index])}, got {bool(got[index])}"
-    return f"{at}{kind}: expected {one[index].item():.6g}, got {other[index].item():.6g}"
+    return f"{at}{kind}: expected {one[index].item():.8g}, got {other[index].item():.8g}"
 
 
 def explain(given: str, expected: Any, got: Any, difference: str, misconception: str | None = None) -> str:
