@@ -374,6 +374,7 @@ print(f"\nThe one long iteration takes {ratio:.1f} times as long as the longest 
 # price of its own. These are medians of three readings on one machine; run the cell again and they move.
 
 # %%
+# picture: one wide bar against the chunk bars
 chunk_bars(median_ms[STANDARD], median_ms[STANDARD // 8], unit="ms")
 
 # %% [markdown]
@@ -412,6 +413,7 @@ grade("02_chunked_prefill", "what_changes", globals())
 
 
 # %%
+# picture: the running example, in iterations
 def standard_plans(prompt_length: int) -> list[dict[str, int]]:
     """One decode step of sequence 2, then the whole prompt of sequence 1 alone, then both decode."""
     return [{"2": 1}, {"1": prompt_length}, {"1": 1, "2": 1}, {"1": 1, "2": 1}]
@@ -442,6 +444,7 @@ timeline(simulated, x="iterations", title="The running example, counted in itera
 # iterations it is one box among four. Now the same plans on this device, with a prompt long enough to hurt.
 
 # %%
+# picture: the running example, in milliseconds
 play(chunked_plans, ModelExecutor(timing_model), profile.long_prompt, profile.config.vocab_size)  # warm-up
 measured = {}
 for name, make_plans in tqdm([("standard", standard_plans), ("chunked", chunked_plans)], desc="replaying"):
