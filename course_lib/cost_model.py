@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
+
+from course_lib.trace import Trace
+
 
 @dataclass(frozen=True)
 class CostModel:
@@ -22,17 +26,48 @@ class CostModel:
 
     def __call__(self, spans: Iterable[tuple[int, int]]) -> float:
         """Seconds of the iteration that computes `num_tokens` tokens from `start_pos` on, for each span."""
-        num_tokens = attention = context = 0.0
-        for start, length in spans:
-            num_tokens += length
-            if start == 0:
-                attention += length * (length + 1) / 2
-            elif length == 1:
-                context += start + 1
-            else:
-                attention += length * (start + length)
+        num_tokens, attention, context = _amounts(spans)
         return (self.base + self.per_token * num_tokens
                 + self.per_attention * attention + self.per_context * context)
+
+
+def fit(traces: Iterable[Trace], source: str = "") -> CostModel:
+    """The cost model that fits measured iterations best, by least squares on relative errors.
+
+    Relative, so that a decode step counts as much as a long prefill. No coefficient is negative: where the best fit
+    would have one (more work in less time), that term is left out. ValueError without an iteration that took time.
+    """
+    iterations = [iteration for trace in traces for iteration in trace.iterations if iteration.end > iteration.start]
+    if not iterations:
+        raise ValueError("the traces hold no iteration that took time; pass traces that a ModelExecutor measured")
+    amounts = torch.tensor([[1.0, *_amounts((work.start_pos, work.num_tokens) for work in iteration.work)]
+                            for iteration in iterations], dtype=torch.float64)
+    seconds = torch.tensor([iteration.end - iteration.start for iteration in iterations], dtype=torch.float64)
+    rows = amounts / seconds[:, None]
+    scales = rows.norm(dim=0)  # columns of like size, or rounding decides about their rank
+    kept = [column for column in range(4) if scales[column] > 0]
+    while True:
+        target = torch.ones(len(rows), 1, dtype=torch.float64)
+        found = torch.linalg.lstsq(rows[:, kept] / scales[kept], target, driver="gelsd").solution[:, 0]
+        if found.min() >= 0:
+            break
+        kept.pop(int(found.argmin()))
+    coefficients = dict(zip(kept, (found / scales[kept]).tolist(), strict=True))
+    return CostModel(*(coefficients.get(column, 0.0) for column in range(4)), source=source)
+
+
+def _amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
+    """Tokens, A and C of one iteration, as CostModel explains them."""
+    num_tokens = attention = context = 0.0
+    for start, length in spans:
+        num_tokens += length
+        if start == 0:
+            attention += length * (length + 1) / 2
+        elif length == 1:
+            context += start + 1
+        else:
+            attention += length * (start + length)
+    return num_tokens, attention, context
 
 
 ONE_SECOND = CostModel(1.0, 0.0, source="one second an iteration, whatever is in it: for counting by hand")
