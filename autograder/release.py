@@ -75,7 +75,9 @@ def build_solutions(course: Course | None = None) -> list[Path]:
     for name in tqdm(course.names(), desc="solutions", unit="notebook"):
         notebook, _ = ClearHiddenTests().preprocess(sources.read(name, course), {})
         folder.mkdir(parents=True, exist_ok=True)
-        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
+        # A kernel warns that it listens on this machine unless its log is kept to errors.
+        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}},
+                                extra_arguments=["--IPKernelApp.log_level=40"])
         client.execute()
         page, _ = HTMLExporter().from_notebook_node(notebook)
         for suffix, text in (("ipynb", nbformat.writes(notebook) + "\n"), ("html", page)):

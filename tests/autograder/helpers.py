@@ -32,13 +32,14 @@ def scratch_course(course: Course, folder: Path) -> Course:
 
 
 @functools.cache
-def _untouched_text(notebook: str, course: Course) -> str:
+def untouched_text(notebook: str, course: Course) -> str:
+    """The text of the learner's notebook, made anew from its source."""
     return release.learner_notebooks(course, [notebook])[notebook]
 
 
 def untouched(notebook: str, course: Course) -> NotebookNode:
     """The learner's notebook as released."""
-    return nbformat.reads(_untouched_text(notebook, course), as_version=4)
+    return nbformat.reads(untouched_text(notebook, course), as_version=4)
 
 
 def solved(notebook: str, course: Course, replaced: dict[str, str] | None = None) -> NotebookNode:
@@ -79,10 +80,11 @@ def graded(notebook: str, exercise: str, course: Course, source: str | None = No
     return exercises.grade(notebook, exercise, namespace, course)
 
 
-def errors(notebook: NotebookNode) -> list[str]:
-    """The names of the exceptions in the notebook's outputs."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output.ename for output in outputs if output.output_type == "error"]
+def errors(notebook: NotebookNode, besides: str = "") -> list[str]:
+    """The exceptions in the notebook's outputs, other than those named `besides`, each with its cell."""
+    found = [(cell.id, output) for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [f"{where}: {output.ename}: {output.evalue}" for where, output in found
+            if output.output_type == "error" and output.ename != besides]
 
 
 def texts(notebook: NotebookNode) -> str:
