@@ -1,4 +1,4 @@
-"""Requests to serve: the course's running example."""
+"""Requests to serve: the course's running example, chats, and chats mixed with long documents. All seeded."""
 
 import random
 
@@ -14,3 +14,50 @@ def running_example(prompt_1: int = 24, prompt_2: int = 8, vocab_size: int = 102
     generator = random.Random(seed)
     prompts = [[generator.randrange(vocab_size) for _ in range(length)] for length in (prompt_1, prompt_2)]
     return [Request("1", prompts[0], max_tokens=3), Request("2", prompts[1], max_tokens=4)]
+
+
+def conversation_workload(num_requests: int = 8, rate: float = 10.0, prompt_tokens: tuple[int, int] = (16, 64),
+                          output_tokens: tuple[int, int] = (16, 64), vocab_size: int = 1024,
+                          seed: int = 0) -> list[Request]:
+    """Chats that users start independently of each other: "chat 1", "chat 2", ... in order of arrival.
+
+    `rate`: requests a second on average; the times between arrivals are drawn from an exponential distribution (a
+    Poisson process), the first from 0 s on. `prompt_tokens`, `output_tokens`: fewest and most, each length in
+    between equally likely. The same arguments give equal requests; more requests leave the earlier ones as they are.
+    """
+    return _stream("chat", num_requests, rate, prompt_tokens, output_tokens, vocab_size, seed)
+
+
+def mixed_workload(num_chats: int = 6, num_documents: int = 2, chat_rate: float = 20.0, document_rate: float = 5.0,
+                   chat_prompt_tokens: tuple[int, int] = (16, 64), chat_output_tokens: tuple[int, int] = (16, 64),
+                   document_prompt_tokens: tuple[int, int] = (1024, 2048),
+                   document_output_tokens: tuple[int, int] = (4, 16), vocab_size: int = 1024,
+                   seed: int = 0) -> list[Request]:
+    """Chats, and long documents to be summarised among them ("document 1", ...), in order of arrival.
+
+    The chats are those of `conversation_workload`, with or without documents. Rates and lengths as there.
+    """
+    chats = conversation_workload(num_chats, chat_rate, chat_prompt_tokens, chat_output_tokens, vocab_size, seed)
+    documents = _stream("document", num_documents, document_rate, document_prompt_tokens, document_output_tokens,
+                        vocab_size, seed)
+    return sorted(chats + documents, key=lambda request: request.arrival_time)
+
+
+def _stream(kind: str, num_requests: int, rate: float, prompt_tokens: tuple[int, int],
+            output_tokens: tuple[int, int], vocab_size: int, seed: int) -> list[Request]:
+    """Requests of one kind, from a random generator of their own: other kinds do not change them."""
+    if num_requests < 0:
+        raise ValueError(f"a number of requests must be 0 or more, got {num_requests} for {kind}s")
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"a rate must be a positive number of requests a second, got {rate} for {kind}s")
+    for name, (fewest, most) in {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}.items():
+        if not 1 <= fewest <= most:
+            raise ValueError(f"{name} must be (fewest, most) with 1 <= fewest <= most, got {(fewest, most)} "
+                             f"for {kind}s")
+    generator = random.Random(f"{kind} {seed}")
+    arrival_time, requests = 0.0, []
+    for number in range(1, num_requests + 1):
+        arrival_time += generator.expovariate(rate)
+        prompt = [generator.randrange(vocab_size) for _ in range(generator.randint(*prompt_tokens))]
+        requests.append(Request(f"{kind} {number}", prompt, generator.randint(*output_tokens), arrival_time))
+    return requests
