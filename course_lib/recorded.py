@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "data"
 
 @dataclass(frozen=True)
 class Recording:
-    """A measured run. `device`: where; `versions`: package -> version; `about`: the workload and model in a sentence."""
+    """A measured run. `device`: where; `versions`: package -> version; `about`: workload and model in a sentence."""
 
     trace: Trace
     device: str
