@@ -213,9 +213,15 @@ def seal(options: Mapping[str, tuple[bool, str]]) -> str:
     return base64.b85encode(zlib.compress(json.dumps(dict(options)).encode())).decode()
 
 
+def unseal(sealed: str) -> dict[str, tuple[bool, str]]:
+    """The options that `seal` was given."""
+    options = json.loads(zlib.decompress(base64.b85decode(sealed)))
+    return {option: (is_right, why) for option, (is_right, why) in options.items()}
+
+
 def choice(name: str, answer: Any, sealed: str) -> None:
     """Checks a multiple-choice answer and says why it is right or wrong."""
-    options = json.loads(zlib.decompress(base64.b85decode(sealed)))
+    options = unseal(sealed)
     with exercise(name) as check:
         letters = ", ".join(repr(letter) for letter in options)
         check.true(isinstance(answer, str) and answer.strip().upper() in options,
