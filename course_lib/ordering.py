@@ -1,0 +1,56 @@
+"""Whether steps can happen in a given order: which step comes too early, and what it would have to wait for.
+
+The rules are written like the options of a multiple-choice question, {statement: (is right, why)}, so that they can
+be sealed like them: `"earlier step -> later step": (True, why)`, and `"step": (False, why it never happens)`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from course_lib import checks
+
+ARROW = " -> "
+Rules = Mapping[str, tuple[bool, str]]
+Problem = tuple[str, str | None]  # what is wrong, and why it cannot be
+
+
+def steps_of(rules: Rules) -> list[str]:
+    """All steps that belong in the order, each once, in the order in which the rules name them."""
+    return list(dict.fromkeys(step for rule, (is_right, _) in rules.items() if is_right for step in rule.split(ARROW)))
+
+
+def wrong_steps(order: Sequence[str], rules: Rules) -> list[Problem]:
+    """Steps that should not be there, stand twice, are not known or are missing."""
+    problems: list[Problem] = []
+    steps = steps_of(rules)
+    never = {step: why for step, (is_right, why) in rules.items() if not is_right}
+    for place, step in enumerate(order, start=1):
+        if not isinstance(step, str) or step not in [*steps, *never]:
+            problems.append((f"step {place}, {checks.show(step)}, is none of the steps in the list", None))
+        elif step in never:
+            problems.append((f"step {place}, {step!r}, never happens", never[step]))
+        elif step in order[:place - 1]:
+            problems.append((f"step {place}, {step!r}, stands twice", None))
+    return problems + [(f"{step!r} is missing", None) for step in steps if step not in order]
+
+
+def too_early(order: Sequence[str], rules: Rules) -> list[Problem]:
+    """Steps that stand before one they need, the first of them first. A needed step that is missing counts as late."""
+    problems: list[Problem] = []
+    for place, step in enumerate(order, start=1):
+        for rule, (is_right, why) in rules.items():
+            earlier, _, later = rule.partition(ARROW)
+            if is_right and later == step and earlier not in order[:place - 1]:
+                problems.append((f"step {place}, {step!r}, comes before {earlier!r}, which it needs", why))
+    return problems
+
+
+def check_order(name: str, order: Any, sealed: str) -> None:
+    """The visible check of an ordering exercise: says which step is the first that cannot happen where it stands."""
+    rules = checks.unseal(sealed)
+    with checks.exercise(name) as check:
+        is_order = isinstance(order, Sequence) and not isinstance(order, str)
+        check.true(is_order, f"{name} is {checks.show(order)}: set it to a list of steps, the first step first.")
+        problems = wrong_steps(order, rules) + too_early(order, rules)
+        check.true(not problems, "In your order, " + ".\n".join(filter(None, problems[0])) if problems else "")
+        print(f"All {len(order)} steps can happen in this order.")
