@@ -91,6 +91,12 @@ def test_clock_with_arrivals_mid_run_and_an_idle_server() -> None:
     )
 
 
+def test_an_idle_server_asks_for_no_plan() -> None:
+    requests = [Request("a", [1], 1), Request("b", [1], 1, arrival_time=9.0)]
+    trace = simulated(PlannedScheduler(SchedulerConfig(), [{"a": 1}, {"b": 1}]), requests)
+    assert trace.iterations == iterations((0, 1, [Work("a", 0, 1, True)]), (9, 10, [Work("b", 0, 1, True)]))
+
+
 def test_requests_that_arrive_together_keep_their_order() -> None:
     trace = simulated(PrefillFirstScheduler(SchedulerConfig()), [Request(name, [1], 1) for name in "cab"])
     assert [iteration.work[0].request_id for iteration in trace.iterations] == ["c", "a", "b"]

@@ -109,6 +109,17 @@ def test_update_reads_a_candidate_only_where_a_token_comes_out() -> None:
     assert scheduler.update_from_output(SchedulerOutput({"a": 4}), {}) == []
 
 
+def test_recomputing_after_a_preemption_gives_no_token_before_its_end() -> None:
+    scheduler, request = Scheduler(SchedulerConfig()), make_request("a", 4, max_tokens=4)
+    scheduler.add_request(request)
+    scheduler.admit()
+    request.output_token_ids += [50, 51]  # prompt and output, 6 tokens, have to be computed again
+    assert scheduler.update_from_output(SchedulerOutput({"a": 5}), {"a": 70}) == []
+    assert request.output_token_ids == [50, 51]
+    assert scheduler.update_from_output(SchedulerOutput({"a": 1}), {"a": 71}) == []
+    assert request.output_token_ids == [50, 51, 71]
+
+
 def test_prefill_first_runs_whole_prompts_alone_before_any_decode() -> None:
     scheduler = PrefillFirstScheduler(SchedulerConfig(max_num_batched_tokens=8, max_num_seqs=2))
     scheduler.add_request(make_request("a", 20, max_tokens=3))
