@@ -15,12 +15,14 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("release", help="make notebooks/ from solutions/",
                                   description="Makes the learner's notebooks from solutions/. Without an option, "
                                               "notebooks that are there are replaced, edited or not.")
+    command.add_argument("names", nargs="*", metavar="NAME", help="only these, e.g. 02_chunked_prefill")
     choice = command.add_mutually_exclusive_group()
     choice.add_argument("--check", action="store_true", help="write nothing; fail if notebooks/ is out of date")
     choice.add_argument("--missing", action="store_true", help="make only what is missing; edited notebooks stay")
 
-    commands.add_parser("solutions", help="run the solved notebooks",
-                        description="Runs every solved notebook; writes it and its page to build/solutions/.")
+    command = commands.add_parser("solutions", help="run the solved notebooks",
+                                  description="Runs solved notebooks; writes each and its page to build/solutions/.")
+    command.add_argument("names", nargs="*", metavar="NAME", help="only these, e.g. 02_chunked_prefill")
 
     command = commands.add_parser(
         "grade", help="grade a folder of submissions",
@@ -43,7 +45,7 @@ def _release(options: argparse.Namespace) -> int:
         for name in stale:
             print(f"{name}: not what the release makes; run `python -m autograder release`")
         return 1 if stale else 0
-    written = release.release(missing_only=options.missing)
+    written = release.release(missing_only=options.missing, only=options.names)
     print(f"notebooks written: {', '.join(written) or 'none'}")
     return 0
 
@@ -51,7 +53,7 @@ def _release(options: argparse.Namespace) -> int:
 def _solutions(options: argparse.Namespace) -> int:
     from autograder import release
 
-    for path in release.build_solutions():
+    for path in release.build_solutions(only=options.names):
         print(path)
     return 0
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import nbformat
@@ -44,13 +44,13 @@ def learner_notebooks(course: Course, names: Iterable[str]) -> dict[str, str]:
     return made
 
 
-def release(course: Course | None = None, missing_only: bool = False) -> list[str]:
-    """Writes `notebooks/` and the instructor's notebooks; returns the names that were written.
+def release(course: Course | None = None, missing_only: bool = False, only: Collection[str] = ()) -> list[str]:
+    """Writes `notebooks/` and the instructor's notebooks, all or `only` some; returns the names that were written.
 
     With `missing_only` a notebook that is there stays as it is, with whatever its owner wrote in it.
     """
     course = course or Course.current()
-    names = course.names()
+    names = _chosen(course, only)
     write_sources(course, names, course.build / "source")
     wanted = [name for name in names if not (missing_only and _released(course, name).exists())]
     for name, text in learner_notebooks(course, wanted).items():
@@ -67,12 +67,12 @@ def check(course: Course | None = None) -> list[str]:
     return stale + sorted(path.stem for path in course.notebooks.glob("*/*.ipynb") if path.stem not in made)
 
 
-def build_solutions(course: Course | None = None) -> list[Path]:
-    """Runs every solved notebook, without its hidden tests, and writes `build/solutions/NN_name.{ipynb,html}`."""
+def build_solutions(course: Course | None = None, only: Collection[str] = ()) -> list[Path]:
+    """Runs the solved notebooks, all or `only` some, without their hidden tests; writes build/solutions/."""
     course = course or Course.current()
     folder = course.build / "solutions"
     written = []
-    for name in tqdm(course.names(), desc="solutions", unit="notebook"):
+    for name in tqdm(_chosen(course, only), desc="solutions", unit="notebook"):
         notebook, _ = ClearHiddenTests().preprocess(sources.read(name, course), {})
         folder.mkdir(parents=True, exist_ok=True)
         # A kernel warns that it listens on this machine unless its log is kept to errors.
@@ -84,6 +84,13 @@ def build_solutions(course: Course | None = None) -> list[Path]:
             _replace(folder / f"{name}.{suffix}", text)
             written.append(folder / f"{name}.{suffix}")
     return written
+
+
+def _chosen(course: Course, only: Collection[str]) -> list[str]:
+    known = course.names()
+    if unknown := sorted(set(only) - set(known)):
+        raise ReleaseError(f"there is no notebook {unknown[0]!r}; the notebooks are: {', '.join(known)}")
+    return [name for name in known if name in only] if only else known
 
 
 def _released(course: Course, name: str) -> Path:

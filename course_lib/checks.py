@@ -144,6 +144,7 @@ class Check:
     def __init__(self, name: str) -> None:
         self.name = name
         self.count = 0
+        self.praise: str | None = None  # said at the end instead of the number of comparisons
 
     def call(self, function: Callable, *args: Any, expect: Any, wrong: Wrong = (), given: str | None = None,
              tolerance: float = 1e-6) -> None:
@@ -159,6 +160,11 @@ class Check:
                 cause = "The function gives nothing back: is there a `return` at its end?"
             raise CheckFailed(explain(given, expected, got, difference, cause))
         self.count += 1
+
+    def written(self, value: Any) -> None:
+        """An answer that is a variable, not a function: None means that it was not filled in."""
+        if value is None:
+            raise NotImplementedError(f"{self.name} is still None: fill in the cell above and run it")
 
     def true(self, condition: bool, message: str) -> None:
         """A condition that has no expected value to show; `message` says what is wrong and what to look at."""
@@ -185,7 +191,7 @@ class Check:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
             passed.add(self.name)
-            print(f"{self.name}: {self.count} checks passed.")
+            print(self.praise or f"{self.name}: {self.count} check{'s' * (self.count != 1)} passed.")
             return False
         passed.discard(self.name)
         # Marks come from the hidden checks alone, so under the grader a visible check only tells.
@@ -203,9 +209,11 @@ def exercise(name: str) -> Check:
 def predicted(name: str, value: Any) -> None:
     """A prediction counts for being there: any finite number or non-empty text will do."""
     with exercise(name) as check:
+        check.written(value)
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
         is_text = isinstance(value, str) and bool(value.strip())
         check.true(is_number or is_text, f"{name} is {show(value)}: type your guess, any number; it need not be right.")
+        check.praise = f"{name}: your guess is {show(value)}."
 
 
 def seal(options: Mapping[str, tuple[bool, str]]) -> str:
@@ -223,10 +231,11 @@ def choice(name: str, answer: Any, sealed: str) -> None:
     """Checks a multiple-choice answer and says why it is right or wrong."""
     options = unseal(sealed)
     with exercise(name) as check:
+        check.written(answer)
         letters = ", ".join(repr(letter) for letter in options)
         check.true(isinstance(answer, str) and answer.strip().upper() in options,
                    f"{name} is {show(answer)}: set it to one of {letters}.")
         letter = answer.strip().upper()
         is_right, reason = options[letter]
         check.true(is_right, f"{letter} is not it. {reason} Try again; retries are free.")
-        print(f"{letter} is right. {reason}")
+        check.praise = f"{letter} is right. {reason}"

@@ -88,6 +88,7 @@ iterations_waited = 1
 # %% nbgrader={"grade": true, "grade_id": "iterations_waited_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: iterations_waited
 with checks.exercise("iterations_waited") as check:
+    check.written(iterations_waited)
     check.equal(iterations_waited, 1, given="sequence 2 in the standard schedule of the picture above", wrong=[
         (0, "Look at the hatched box: sequence 2 has a token and could go on, but P₁ runs alone."),
         (3, "3 is how many decode steps sequence 2 gets; count the hatched boxes in its row."),

@@ -330,6 +330,7 @@ for wrong_by in ["restart", "one early", "forget one", None]:
 # chunks before it again. That re-reading is the price of chunking inside the model.
 
 # %%
+# picture: one wide bar against the chunk bars
 timing_model = profile.new_model()
 long_prompt = torch.randint(profile.config.vocab_size, (profile.long_prompt,),
                             generator=torch.Generator().manual_seed(0)).tolist()
@@ -368,14 +369,11 @@ for chunk_size, milliseconds in median_ms.items():
 ratio = max(median_ms[STANDARD]) / max(median_ms[STANDARD // 8])
 print(f"\nThe one long iteration takes {ratio:.1f} times as long as the longest of eight. "
       f"Your guess was {guess_ratio}.")
+chunk_bars(median_ms[STANDARD], median_ms[STANDARD // 8], unit="ms")
 
 # %% [markdown]
 # Why is the ratio not simply 8? The later a chunk, the more keys its tokens look at, and every iteration pays a fixed
 # price of its own. These are medians of three readings on one machine; run the cell again and they move.
-
-# %%
-# picture: one wide bar against the chunk bars
-chunk_bars(median_ms[STANDARD], median_ms[STANDARD // 8], unit="ms")
 
 # %% [markdown]
 # ### Multiple choice

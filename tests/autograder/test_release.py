@@ -68,7 +68,7 @@ def test_solved_notebooks_run_and_become_pages(course: Course) -> None:
     written = release.build_solutions(course)
     assert [path.name for path in written] == ["01_demo.ipynb", "01_demo.html", "02_next.ipynb", "02_next.html"]
     page = (course.build / "solutions" / "01_demo.html").read_text()
-    assert "halves: 1 checks passed." in page and "autograder.stock" not in page
+    assert "halves: 1 check passed." in page and "autograder.stock" not in page
 
 
 def test_command_line_check_says_which_notebook_and_fails(
