@@ -42,7 +42,8 @@ class CheckFailed(AssertionError):
 def show(value: Any) -> str:
     """`value` on one line, cut where it is long; a tensor by shape, dtype and first values, a model by its class."""
     if isinstance(value, torch.Tensor):
-        values = _short.repr(value.detach().cpu().flatten()[:6].tolist())
+        first = value.detach().cpu().flatten()[:6].tolist()
+        values = _short.repr([float(f"{item:.4g}") if isinstance(item, float) else item for item in first])
         shape = tuple(value.shape)
         return f"tensor of shape {shape}, {value.dtype}, first values {values}"
     if isinstance(value, torch.nn.Module):
@@ -71,7 +72,7 @@ def _differs(expected: Any, got: Any, tolerance: float, where: str) -> str | Non
         return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
     if _is_list(expected):
         if not _is_list(got):
-            return f"{at}expected a list of {len(expected)} items, got {show(got)} ({type(got).__name__})"
+            return f"{at}expected a list of {len(expected)} items, got {_article(got)}"
         for index, (one, other) in enumerate(zip(expected, got, strict=False)):
             if difference := _differs(one, other, tolerance, f"{where}[{index}]"):
                 return difference
@@ -86,13 +87,18 @@ def _differs(expected: Any, got: Any, tolerance: float, where: str) -> str | Non
     return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
 
 
+def _article(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}" if value is not None else "None"
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _mappings_differ(expected: Mapping, got: Any, tolerance: float, where: str, at: str) -> str | None:
     if not isinstance(got, Mapping):
-        return f"{at}expected a dict, got {show(got)} ({type(got).__name__})"
+        return f"{at}expected a dict, got {_article(got)}"
     for key in expected:
         if key not in got:
             return f"{at}{key!r} is missing"
@@ -104,7 +110,7 @@ def _mappings_differ(expected: Mapping, got: Any, tolerance: float, where: str, 
 
 def _tensors_differ(expected: torch.Tensor, got: Any, tolerance: float, at: str) -> str | None:
     if not isinstance(got, torch.Tensor):
-        return f"{at}expected a {show(expected)}, got {show(got)} ({type(got).__name__})"
+        return f"{at}expected a tensor of shape {tuple(expected.shape)}, got {_article(got)}"
     if expected.shape != got.shape:
         return f"{at}expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"
     if (expected.dtype == torch.bool) != (got.dtype == torch.bool):
@@ -150,14 +156,13 @@ class Check:
              tolerance: float = 1e-6) -> None:
         """Calls the learner's function and compares its answer; `given` replaces the call as the shown input."""
         shown = given or f"{function.__name__}({', '.join(show(arg) for arg in args)})"
-        self.equal(function(*args), expect, given=shown, wrong=wrong, tolerance=tolerance)
+        nothing = (None, "The function gives nothing back: is there a `return` at its end?")
+        self.equal(function(*args), expect, given=shown, wrong=[*wrong, nothing], tolerance=tolerance)
 
     def equal(self, got: Any, expected: Any, *, given: str, wrong: Wrong = (), tolerance: float = 1e-6) -> None:
         """Compares an answer that is there already."""
         if difference := differs(expected, got, tolerance):
             cause = likely_misconception(got, wrong, tolerance)
-            if got is None and cause is None:
-                cause = "The function gives nothing back: is there a `return` at its end?"
             raise CheckFailed(explain(given, expected, got, difference, cause))
         self.count += 1
 

@@ -115,7 +115,8 @@ class ToyTransformer(nn.Module):
             raise ValueError(f"positions must lie in 0..{self.config.max_position_embeddings - 1}, got "
                              f"{positions.min().item()}..{positions.max().item()}")
         if mask.dtype != torch.bool or mask.ndim != 2 or mask.shape[0] != length or not 1 <= mask.shape[1] <= end:
-            raise ValueError(f"mask must be bool of shape ({length}, kv_len) with 1 <= kv_len <= {end}, got "
+            raise ValueError(f"mask must be bool of shape ({length}, kv_len) with 1 <= kv_len <= {end} (the "
+                             f"cache holds {cache.num_computed_tokens} tokens, this chunk adds {length}), got "
                              f"{mask.dtype} of shape {tuple(mask.shape)}")
         span = Span(slice(0, length), cache, mask.shape[1], mask)
         return self._run(token_ids.to(self.device), positions, [span])[0]

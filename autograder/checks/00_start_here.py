@@ -3,7 +3,7 @@
 from autograder.checking import Call, Result, Tally
 
 MISCONCEPTIONS = {
-    "nobody_waits": "In the standard schedule P₁ runs alone in its iteration, and sequence 2 waits: the hatched box.",
+    "nobody_waits": "You counted no wait; but in the hatched box sequence 2 has a token and is not run.",
     "counted_decodes": "3 is how many decode steps sequence 2 gets; count the hatched boxes in its row.",
     "counted_iterations": "4 is the number of iterations in all; count the hatched boxes in sequence 2's row.",
     "counted_tokens": "24 is the length of the prompt in tokens; the question is about iterations, the columns.",

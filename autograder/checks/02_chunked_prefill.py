@@ -23,7 +23,9 @@ MISCONCEPTIONS = {
     "not_causal": "There is no causal mask inside the chunk: tokens see those that follow them.",
     "sees_next": "The mask is shifted by one: every token sees the one that follows it.",
     "not_itself": "The mask hides each token from itself; a token may attend to its own position.",
+    "inverted_mask": "The mask is inverted: here True means *may* attend.",
     "not_last_logits": "These are not the last chunk's logits. The first output token follows the whole prompt.",
+    "return_in_loop": "Only the first chunk was computed: is the return inside the loop?",
     "one_shot": "The whole prompt is computed in one call; that is standard prefill, not chunked.",
     "start_stuck": "Every chunk is told to start at 0; its start is the number of tokens computed before it.",
     "whole_prompt_again": "Each call gets the prompt from its beginning; a chunk holds only its own tokens, "
@@ -137,7 +139,7 @@ def _compare_call(tally: Tally, forward: dict, start: int, length: int, given: s
     expected = wide.tril(start)
     tally.equal("mask", forward["mask"], expected, given=f"{given}, mask", wrong=_named([
         (square.tril(), "square_mask"), (wide.tril(), "top_left_mask"), (wide, "not_causal"),
-        (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
+        (~expected, "inverted_mask"), (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
     ]))
 
 
@@ -186,6 +188,7 @@ def _compare_calls(tally: Tally, call: Call, length: int, size: int) -> None:
     if len(chunks) > 1:
         causes = [
             (computed == [token_ids], "one_shot"),
+            (computed == chunks[:1] and len(chunks) > 2, "return_in_loop"),
             (computed == chunks[:-1], "tail_dropped"),
             (computed == [token_ids[:start + size] for start in range(0, length, size)], "whole_prompt_again"),
             (sum(map(len, computed)) > length and computed[0] == chunks[0] and computed[-1][-1] == token_ids[-1],

@@ -111,9 +111,10 @@ def timeline(
         for text, shape in labels:
             if shape.get_gid() == "wait":  # small, so that the hatch stays in sight
                 text.set_fontsize(min(11, text.get_fontsize()))
-    header = ("schedule",) * several + ("sequence", "prefill chunks (in iterations)", "decode steps (in)", "waits (in)")
+    counted = ("prefill chunks (in iteration)", "decode steps (in iteration)", "waits (in iteration)")
+    header = ("schedule",) * several + ("sequence", *counted)
     rows = [((panel.name,) * several + row) for panel in panels for row in _rows(panel, names, idle_times is not None)]
-    summary = " ".join(_sentence(panel) for panel in panels)
+    summary = " ".join(_sentence(panel, x) for panel in panels)
     return Picture(figure, title, summary, header + ("idle",) * (idle_times is not None), tuple(rows))
 
 
@@ -237,12 +238,15 @@ def _rows(panel: _Panel, names: Mapping[str, str], with_idle: bool) -> list[tupl
     return rows
 
 
-def _sentence(panel: _Panel) -> str:
+def _sentence(panel: _Panel, x: str) -> str:
     iterations = panel.trace.iterations
-    passed_over = {position for wait in panel.waits for position in wait.positions}
-    longest = max(iterations, key=lambda iteration: (iteration.end - iteration.start, iteration.num_tokens))
-    text = (
-        f"{count(len(iterations), 'iteration')}; a generating sequence is passed over in {len(passed_over) or 'none'} "
-        f"of them; the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})."
-    )
+    waited = {position for wait in panel.waits for position in wait.positions}
+    if x == "ms":
+        longest = max(iterations, key=lambda iteration: (iteration.end - iteration.start, iteration.num_tokens))
+        extreme = f"the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})"
+    else:
+        largest = max(iteration.num_tokens for iteration in iterations)
+        extreme = f"the largest computes {count(largest, 'token')}"
+    text = (f"{count(len(iterations), 'iteration')}; a generating sequence waits in {len(waited) or 'none'} of them; "
+            f"{extreme}.")
     return f"{panel.name}: {text}" if panel.name else text

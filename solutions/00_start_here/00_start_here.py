@@ -63,17 +63,18 @@ for name, plans in {"standard": standard, "chunked": chunked}.items():
 timeline(traces, title="Sequence 1 brings a long prompt, sequence 2 is generating")
 
 # %% [markdown]
-# Above, the whole prompt P₁ is one iteration, and sequence 2's next decode step D₂₂ waits for all of it.
-# Below, the prompt is cut into P₁₁, P₁₂, P₁₃, and D₂₂ runs in the same iteration as P₁₂. Nobody waits.
+# In the upper half the whole prompt P₁ is one iteration, and sequence 2's next decode step D₂₂ waits for all of it.
+# In the lower half the prompt is cut into P₁₁, P₁₂, P₁₃, and D₂₂ runs in the same iteration as P₁₂: sequence 2 gets a
+# token in every iteration. (The standard plan starts the prompt one iteration later, to show D₂₁ before the wait.)
 #
-# An iteration with 24 prompt tokens takes longer than one with 9, so the hatched box is wider in milliseconds than it
-# looks here. You will measure that in notebook 02.
+# An iteration that computes 24 tokens takes longer than one that computes 9 (8 of the prompt and 1 of sequence 2), so
+# the hatched box is wider in milliseconds than it looks here. You will measure that in notebook 02.
 
 # %% [markdown]
 # ## An exercise, and its check
 #
 # Every exercise in this course has this form: a cell to fill in, then a cell that checks it. The check is yours to run
-# as often as you like.
+# as often as you like. An exercise that is not filled in yet stops with `NotImplementedError`; that is all it means.
 #
 # **In how many iterations does sequence 2 wait in the standard schedule?** Replace the line between the markers by
 # `iterations_waited = 0`, run both cells and read what a failing check says. Then put in the right number.
@@ -90,7 +91,7 @@ iterations_waited = 1
 with checks.exercise("iterations_waited") as check:
     check.written(iterations_waited)
     check.equal(iterations_waited, 1, given="sequence 2 in the standard schedule of the picture above", wrong=[
-        (0, "Look at the hatched box: sequence 2 has a token and could go on, but P₁ runs alone."),
+        (0, "You counted no wait; but in the hatched box sequence 2 has a token and is not run."),
         (3, "3 is how many decode steps sequence 2 gets; count the hatched boxes in its row."),
         (4, "4 is the number of iterations in all; count the hatched boxes in sequence 2's row."),
         (24, "24 is the length of the prompt in tokens; the question is about iterations, the columns."),
@@ -99,9 +100,6 @@ with checks.exercise("iterations_waited") as check:
 from autograder.stock import grade
 grade("00_start_here", "iterations_waited", globals())
 ### END HIDDEN TESTS
-
-# %% [markdown]
-# A stub that is not filled in yet stops with `NotImplementedError`; that is all it means.
 
 # %% [markdown]
 # ## The model you will work with
@@ -131,8 +129,8 @@ print("model says: ", decode(words))
 # each exercise. Predictions count for being there. Written answers are read by a person.
 #
 # **Validating and handing in, in JupyterLab.** The *Validate* button above the notebook runs everything from the top and
-# lists the checks that fail. If your course uses nbgrader's exchange, *Nbgrader → Assignment List* fetches and submits;
-# otherwise hand in the saved `.ipynb` file as your instructor asks. Do not delete or copy graded cells: they are
+# lists the checks that fail. If your instructor uses the *Assignment List* (menu *Nbgrader*), it fetches and submits;
+# otherwise hand in the saved `.ipynb` file as you are told. Do not delete or copy graded cells: they are
 # recognised by their ids.
 #
 # **In Colab.** The first cell installs `course_lib` without touching Colab's torch (or asks you to upload its wheel).

@@ -14,21 +14,25 @@
 # | **You will be able to** | cut a prompt into chunks, compute it chunk by chunk into a KV cache, and show that the tokens stay the same |
 # | **Time** | 60 minutes |
 # | **Difficulty** | two stars of four |
-# | **You need** | notebook 01: what a KV cache holds, what a mask is |
+# | **You need** | notebook 01 (what a KV cache holds, what a mask is); comparing and broadcasting tensors in torch |
 # | **GPU** | useful for the measured bars, not needed |
 # | **Marks** | 10 automatic, 3 for a written answer |
 #
-# Two sequences share one server. Sequence 1 arrives with a long prompt. Sequence 2 is already generating.
+# *Prefill* reads a prompt into the KV cache, a *decode* step makes one new token, an *iteration* is one forward pass
+# over a batch. Two sequences share one server. Sequence 1 arrives with a long prompt. Sequence 2 is already generating.
 # If the server computes sequence 1's whole prompt in one iteration, sequence 2's next token has to wait for all of it.
 # Cut the prompt into chunks, one an iteration, and sequence 2's decode steps fit in between.
 #
 # That only helps if a cut prompt gives the same answer as a whole one. This notebook makes it so, and the claim to
 # prove is this: **chunking changes when tokens are computed, never which tokens come out.**
+#
+# Notation: P₁₂ is the second chunk of sequence 1's prompt, D₂₁ the first decode step of sequence 2.
 
 # %% tags=["setup"]
 # include: bootstrap
 
 # %% tags=["setup"]
+import math
 import statistics
 import time
 
@@ -54,9 +58,9 @@ print(f"running on {profile.name}")
 # %% [markdown]
 # ## Predict first
 #
-# A prompt of 2,048 tokens takes one long iteration. Cut into chunks of 256, it takes eight shorter ones.
-# **How many times shorter is the longest of the eight than the one long iteration?** Guess a number.
-# It counts for being there, not for being right; you will see it beside the measured figure.
+# A prompt of 2,048 tokens (8,192 on a GPU) takes one long iteration. Cut into eight chunks, it takes eight shorter
+# ones, one after the other. **The one long iteration takes how many times as long as the longest of the eight?** Guess
+# a number. It counts for being there (1 mark), not for being right; you will see it beside the measured figure.
 
 # %% nbgrader={"grade": false, "grade_id": "guess_ratio", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # exercise: guess_ratio
@@ -77,10 +81,14 @@ grade("02_chunked_prefill", "guess_ratio", globals())
 # ## 1. A worked example: ten tokens, chunk by chunk
 #
 # `model.forward_chunk(token_ids, positions, mask, cache)` computes one chunk of one sequence. It derives nothing: you
-# tell it where each token stands (`positions`, for RoPE) and what each may attend to (`mask`, `True` = may attend).
-# Column `j` of the mask stands for position `j` of the cache, the chunk's own tokens included.
+# tell it where each token stands (`positions`, which RoPE turns into rotations) and what each may attend to (`mask`,
+# a bool tensor, `True` = may attend). Column `j` of the mask stands for position `j` of the cache, the chunk's own
+# tokens included. It appends the chunk's keys and values to the cache, which counts them in
+# `cache.num_computed_tokens`, and returns the logits of the chunk's *last* token, shape `(vocab_size,)`.
 #
-# Here are ten tokens in three chunks of 4, 4 and 2, with everything typed by hand.
+# Here are ten tokens in three chunks of 4, 4 and 2, with everything typed by hand. The last lines compare with the
+# engine's own forward pass, `model([SequenceChunk(token_ids, cache)])`, over a batch of one sequence (`[0]` is its row):
+# the whole prompt in one iteration, which we call *standard* or *one-shot* prefill.
 
 # %%
 small_model = ToyTransformer(ModelConfig(vocab_size=64, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -117,7 +125,7 @@ one_shot = small_model([SequenceChunk(ten_tokens, small_model.new_cache(16))])[0
 print(f"largest difference from the one-shot logits: {(logits - one_shot).abs().max():.1e}")
 
 # %% [markdown]
-# The logits agree up to rounding: additions happen in another order, so they are never equal to the last bit.
+# The logits agree up to rounding: additions happen in another order, so the last digits may differ.
 #
 # Three things to notice:
 # 1. Positions go on where the last chunk stopped. They belong to the sequence, not to the chunk.
@@ -127,7 +135,7 @@ print(f"largest difference from the one-shot logits: {(logits - one_shot).abs().
 # %% [markdown]
 # ## 2. Cut a prompt into chunks
 #
-# First the cutting. `split_into_chunks(10, 4)` gives the three pieces above as ranges of token positions:
+# First the cutting (2 marks). `split_into_chunks(10, 4)` gives the three pieces above as ranges of token positions:
 # `[range(0, 4), range(4, 8), range(8, 10)]`. The check of the arguments and the chunks' starts are given;
 # make one range for each start.
 #
@@ -161,8 +169,11 @@ with checks.exercise("split_into_chunks") as check:
         ([range(0, 4), range(4, 8)], "The last, shorter chunk is missing: its tokens would never be computed."),
         ([range(0, 4), range(4, 8), range(8, 12)], "The last chunk reaches past the end of the prompt."),
         ([range(0, 3), range(4, 7), range(8, 9)], "range(a, b) ends before b already; subtracting 1 loses a token."),
+        ([range(0, 4), range(4, 8), range(8, 9)], "The end of a range is not part of it: num_tokens, not num_tokens - 1."),
         ([range(4), range(4), range(2)], "Positions start again at 0 in each chunk; they should go on."),
     ])
+    check.true(all(isinstance(chunk, range) for chunk in split_into_chunks(10, 4)),
+               "Each chunk must be a range: the cells below use chunk.start and chunk.stop.")
     check.call(split_into_chunks, 8, 4, expect=[range(0, 4), range(4, 8)])
     check.call(split_into_chunks, 3, 8, expect=[range(0, 3)])
 ### BEGIN HIDDEN TESTS
@@ -173,8 +184,9 @@ grade("02_chunked_prefill", "split_into_chunks", globals())
 # %% [markdown]
 # ## 3. Compute one chunk
 #
-# Now do for any chunk what the worked example did by hand. `start` is the position of the chunk's first token, and
-# also the number of tokens in the cache before it. Build `positions` and `mask`, then call `model.forward_chunk`.
+# Now do for any chunk what the worked example did by hand (3 marks). `start` is the position of the chunk's first token, and
+# also the number of tokens in the cache before it. Build `positions` and `mask` (on the CPU will do, the model moves
+# them), then call `forward_chunk` of the `model` that you are given, once.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -183,16 +195,16 @@ grade("02_chunked_prefill", "split_into_chunks", globals())
 # </details>
 # <details><summary>Hint: the idea</summary>
 #
-# A token may attend to column `j` exactly when `j` is not larger than its own position. Comparing a column of
-# positions, shape `(n, 1)`, with a row of columns, shape `(1, kv_len)`, gives the whole mask at once.
+# A token may attend to column `j` exactly when `j` is not larger than its own position. Compare the positions as a
+# column, shape `(n, 1)`, with the numbers 0 to `start + n - 1` as a row, shape `(1, start + n)`: that is the whole mask.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "prefill_chunk", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # exercise: prefill_chunk
 def prefill_chunk(model: ToyTransformer, token_ids: list[int], start: int, cache: KVCache) -> torch.Tensor:
-    """Computes one chunk of a prompt and returns the logits that `model.forward_chunk` gives, (vocab_size,).
+    """Computes one chunk of a prompt and returns the logits of its last token, (vocab_size,).
 
-    token_ids: the tokens of this chunk. start: position of the first of them; the cache holds `start` tokens.
+    token_ids: the tokens of this chunk, at least one. start: position of the first; the cache holds `start` tokens.
     """
     ### BEGIN SOLUTION
     end = start + len(token_ids)
@@ -209,7 +221,8 @@ with checks.exercise("prefill_chunk") as check:
     for start, end, mask in [(0, 4, first_mask), (4, 8, second_mask), (8, 10, third_mask)]:
         given = f"prefill_chunk(model, token_ids={ten_tokens[start:end]}, start={start}, cache holding {start} tokens)"
         logits = prefill_chunk(recorder, ten_tokens[start:end], start, cache)
-        check.equal(len(recorder.calls), 1 + start // 4, given=given + ", number of forward_chunk calls so far")
+        check.true(len(recorder.calls) == 1 + start // 4, "prefill_chunk made no call, or more than one: call "
+                   "forward_chunk of the `model` that it is given, exactly once.")
         call, length = recorder.calls[-1], end - start
         check.equal(call.token_ids, ten_tokens[start:end], given=given + ", the tokens it computes")
         check.equal(call.positions, list(range(start, end)), given=given + ", the positions it passes", wrong=[
@@ -221,6 +234,9 @@ with checks.exercise("prefill_chunk") as check:
              "The mask is square: this chunk cannot see what the cache holds from the chunks before."),
             (torch.ones(length, end).tril().bool(),
              "The mask's diagonal starts in the top left corner; row 0 of a later chunk sees the whole past."),
+            (~mask, "The mask is inverted: here True means *may* attend."),
+            (torch.ones(length, end).tril(start - 1).bool(), "A token must also see itself: column j is allowed when "
+             "j <= position."),
             (torch.ones(length, end).bool(), "No causal mask inside the chunk: tokens see those that follow them."),
         ])
         check.equal(logits, call.logits, given=given + ", the logits it returns")
@@ -232,8 +248,8 @@ grade("02_chunked_prefill", "prefill_chunk", globals())
 # %% [markdown]
 # ## 4. Compute a whole prompt, chunk by chunk
 #
-# Put the two together. Each chunk is computed by `prefill_chunk`; the function returns the logits from which the
-# first token of the answer is sampled. The cache is empty at the start.
+# Put the two together (3 marks). Each chunk is computed by `prefill_chunk`; the function returns the logits from which the
+# first token of the answer is sampled. The cache is empty at the start, the prompt has at least one token.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -264,10 +280,18 @@ with checks.exercise("chunked_prefill") as check:
         given = f"chunked_prefill(model, ten tokens, chunk_size={chunk_size}, empty cache)"
         recorder, cache = RecordingModel(small_model), small_model.new_cache(16)
         logits = chunked_prefill(recorder, ten_tokens, chunk_size, cache)
-        calls = [(call.start, len(call.token_ids)) for call in recorder.calls]
-        check.equal(calls, expected, given=given + ", its calls as (start, length)", wrong=[
+        calls = [(call.positions[0], len(call.token_ids)) for call in recorder.calls]
+        check.equal(calls, expected, given=given + ", its calls as (first position, length)", wrong=[
+            (expected[:1], "Only the first chunk was computed: is the return inside the loop?"),
+            ([(0, length) for _, length in expected], "Every chunk is told to start at 0: `start` must be chunk.start."),
             (expected[:-1], "The last chunk is missing: its tokens are never computed."),
             ([(0, 10)], "The whole prompt is computed in one call; use split_into_chunks."),
+        ])
+        check.equal([call.token_ids for call in recorder.calls],
+                    [ten_tokens[start:start + length] for start, length in expected],
+                    given=given + ", the tokens of each call", wrong=[
+            ([list(range(start, start + length)) for start, length in expected],
+             "These are positions; the chunk's tokens are token_ids[chunk.start:chunk.stop]."),
         ])
         check.equal(logits, recorder.calls[-1].logits, given=given + ", the logits it returns", wrong=[
             (recorder.calls[0].logits, "These are the first chunk's logits. The first token follows the whole prompt."),
@@ -286,9 +310,9 @@ grade("02_chunked_prefill", "chunked_prefill", globals())
 # copies what followed. Its prompt is a whole document and the document's first two words; its answer should be the
 # document from the third word on.
 #
-# Below, your `prefill_chunk` reads the document in chunks of 16. `wrong_by` shifts what it is told: with `"restart"`
-# every chunk is told to start at 0, with `"one early"` every chunk after the first is told a start that is one too
-# small, with `"forget one"` the cache forgets each chunk's last token before the next chunk is written.
+# Below, your functions read the document in chunks of 16, through a model that spoils one thing on the way: with
+# "positions restart" every chunk's positions begin at 0, with "square mask" a chunk's mask loses the columns of the past,
+# and with "cache one short" the cache forgets a chunk's last token, so that the next one overwrites it.
 
 # %%
 reciter = reciting_model()
@@ -296,16 +320,27 @@ prompt = prompt_for(DOCUMENTS["kitchen"])
 NUM_WORDS = 60
 
 
-def recite(wrong_by: str | None) -> str:
-    """The reciting model's first NUM_WORDS words after a prefill in chunks of 16 by your prefill_chunk."""
-    cache = reciter.new_cache(len(prompt) + NUM_WORDS)
-    for chunk in split_into_chunks(len(prompt), 16):
-        if wrong_by == "forget one" and chunk.start > 0:
+class SpoiledModel:
+    """Passes everything on to the reciting model, except for one mistake."""
+
+    def __init__(self, mistake: str | None):
+        self.mistake = mistake
+
+    def forward_chunk(self, token_ids, positions, mask, cache):
+        if self.mistake == "positions restart":
+            positions = [position - positions[0] for position in positions]
+        elif self.mistake == "square mask":
+            mask = mask[:, -len(token_ids):]
+        elif self.mistake == "cache one short" and cache.num_computed_tokens > 0:
             cache.num_computed_tokens -= 1
-        start = {"restart": 0, "one early": max(0, chunk.start - 1),
-                 "forget one": cache.num_computed_tokens}.get(wrong_by, chunk.start)
-        logits = prefill_chunk(reciter, prompt[chunk.start:chunk.stop], start, cache)
-    words = [int(logits.argmax())]
+            mask = mask[:, 1:]
+        return reciter.forward_chunk(token_ids, positions, mask, cache)
+
+
+def recite(mistake: str | None) -> str:
+    """The reciting model's first NUM_WORDS words after your chunked prefill."""
+    cache = reciter.new_cache(len(prompt) + NUM_WORDS)
+    words = [int(chunked_prefill(SpoiledModel(mistake), prompt, 16, cache).argmax())]
     while len(words) < NUM_WORDS:
         words.append(int(reciter([SequenceChunk(words[-1:], cache)])[0].argmax()))
     return decode(words)
@@ -313,21 +348,21 @@ def recite(wrong_by: str | None) -> str:
 
 expected_text = decode(prompt[2:2 + NUM_WORDS])
 print("The document, from its third word:\n ", expected_text, "\n")
-for wrong_by in ["restart", "one early", "forget one", None]:
-    text = recite(wrong_by)
+for mistake in ["positions restart", "square mask", "cache one short", None]:
+    text = recite(mistake)
     verdict = "word for word" if text == expected_text else "not the document"
-    print(f"{wrong_by or 'right offsets'} ({verdict}):\n  {text}\n")
+    print(f"{mistake or 'nothing spoiled'} ({verdict}):\n  {text}\n")
 
 # %% [markdown]
-# With a wrong offset the model still answers fluently in words from the document, and the answer is wrong. Nothing
-# crashes. That is why servers test chunked prefill against one-shot prefill token by token, as your checks did.
+# Some mistakes wreck the text, others leave a fluent answer with something wrong in it, and nothing crashes in any of
+# them. That is why servers compare chunked prefill with one-shot prefill, as your last check did.
 
 # %% [markdown]
 # ## 6. Standard and chunked, side by side
 #
 # The same prompt on this device: *standard*, the engine's own one-shot prefill, and your `chunked_prefill`.
 # "Keys read" counts, over all iterations, the cached positions that attention looks at: every chunk reads all the
-# chunks before it again. That re-reading is the price of chunking inside the model.
+# chunks before it again.
 
 # %%
 # picture: one wide bar against the chunk bars
@@ -336,7 +371,7 @@ long_prompt = torch.randint(profile.config.vocab_size, (profile.long_prompt,),
                             generator=torch.Generator().manual_seed(0)).tolist()
 STANDARD = len(long_prompt)
 CHUNK_SIZES = [STANDARD // 4, STANDARD // 8, STANDARD // 16]
-REPEATS = 3
+REPEATS = 5
 
 
 def measure(chunk_size: int) -> list[tuple[int, int, float]]:
@@ -373,10 +408,12 @@ chunk_bars(median_ms[STANDARD], median_ms[STANDARD // 8], unit="ms")
 
 # %% [markdown]
 # Why is the ratio not simply 8? The later a chunk, the more keys its tokens look at, and every iteration pays a fixed
-# price of its own. These are medians of three readings on one machine; run the cell again and they move.
+# price of its own. Keys read grow fast, milliseconds hardly: at this length attention is a small part of an iteration.
+# (Standard prefill also has a faster path, a purely causal mask, which later chunks cannot take.) These are medians of
+# five readings on one machine. Run the cell again and they move; small differences between the sums are noise.
 
 # %% [markdown]
-# ### Multiple choice
+# ### Multiple choice (1 mark)
 #
 # Compared with one-shot prefill of the same prompt, chunked prefill in exact arithmetic...
 #
@@ -407,7 +444,8 @@ grade("02_chunked_prefill", "what_changes", globals())
 # Now both sequences. Sequence 2 has its first token and wants three more, by the decode steps D₂₁, D₂₂, D₂₃.
 # Sequence 1 has a prompt of 24 tokens. *Standard* runs it as one iteration, P₁. *Chunked* runs the chunks that your
 # `split_into_chunks` makes, P₁₁ P₁₂ P₁₃, and in each of these iterations one decode step of sequence 2. The engine
-# executes both plans on one clock; here it counts iterations.
+# executes both plans; here its clock counts iterations. (The standard plan starts the prompt one iteration later, to
+# show D₂₁ before the wait.)
 
 
 # %%
@@ -418,8 +456,8 @@ def standard_plans(prompt_length: int) -> list[dict[str, int]]:
 
 
 def chunked_plans(prompt_length: int) -> list[dict[str, int]]:
-    """One of three chunks of sequence 1 and one decode step of sequence 2 an iteration, then sequence 1 decodes."""
-    chunks = split_into_chunks(prompt_length, -(-prompt_length // 3))
+    """Each iteration one of three chunks of sequence 1 and a decode step of sequence 2; then sequence 1 decodes."""
+    chunks = split_into_chunks(prompt_length, math.ceil(prompt_length / 3))
     return [{"1": len(chunk), "2": 1} for chunk in chunks] + [{"1": 1}, {"1": 1}]
 
 
@@ -438,8 +476,8 @@ simulated = {"standard": play(standard_plans, SimulatedExecutor(ONE_SECOND), 24)
 timeline(simulated, x="iterations", title="The running example, counted in iterations")
 
 # %% [markdown]
-# The hatched box is sequence 2's generation stall: it has a token, it could decode, and it waits. Counted in
-# iterations it is one box among four. Now the same plans on this device, with a prompt long enough to hurt.
+# The hatched box is what the field calls a *generation stall*: sequence 2 has a token, could decode, and waits. Counted
+# in iterations it is one box among four. Now the same plans on this device, with a prompt long enough to hurt.
 
 # %%
 # picture: the running example, in milliseconds
@@ -448,20 +486,28 @@ measured = {}
 for name, make_plans in tqdm([("standard", standard_plans), ("chunked", chunked_plans)], desc="replaying"):
     measured[name], outputs = play(make_plans, ModelExecutor(timing_model), profile.long_prompt,
                                    profile.config.vocab_size)
-    print(f"{name}: sequence 1 got {outputs['1']}, sequence 2 got {outputs['2']}")
+    ends = [iteration.end for iteration in measured[name].iterations
+            if any(work.request_id == "2" for work in iteration.work)]
+    longest_gap = 1000 * max(later - earlier for earlier, later in zip(ends, ends[1:]))
+    print(f"{name}: sequence 1 got {outputs['1']}, sequence 2 got {outputs['2']}, "
+          f"its longest gap between two tokens: {longest_gap:.0f} ms")
 timeline(measured, x="ms", title=f"The same plans on this device ({profile.name})")
 
 # %% [markdown]
-# In milliseconds the stall is nearly the whole picture, and in the chunked run it is gone: D₂₂ runs in the iteration of
-# P₁₂. Sequence 1 pays a little: its first token comes at the end of P₁₃, after three iterations that also carried
-# someone else's decode steps.
+# Both runs give the same tokens. In the standard run sequence 2 gets nothing for the whole of P₁. In the chunked run
+# every iteration gives it a token, but an iteration lasts as long as the chunk in it: its longest gap shrinks from a whole
+# prompt to about a third of one, not to the length of a decode step. Its last token may even come later. Smaller chunks
+# shrink the gap further, and cost more; that trade is notebook 06.
+#
+# Sequence 1 pays a little: its first token comes after three iterations, each with its fixed price, and the later chunks
+# read the earlier keys again. The decode steps beside them add next to nothing. (One reading; it moves.)
 
 # %% [markdown]
 # ## Reflect
 #
 # A colleague proposes: "Let us sample a token after every chunk, then users see text while their prompt is still being
-# read." In four to six sentences: what would these tokens be, why does the engine not sample them, and which number
-# tells it that a chunk was the last one? Answer in the cell below (3 marks, read by a person).
+# read." In four to six sentences: what would these tokens be, why does the engine not sample them, and which two numbers
+# does it compare to know that a chunk was the last one? Answer in the cell below (3 marks, read by a person).
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "why_last_chunk", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # <!-- answer: why_last_chunk -->

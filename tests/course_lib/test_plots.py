@@ -157,10 +157,12 @@ def test_prologue_is_left_out_and_the_rest_numbered_from_0():
 def test_summary_and_table_state_what_the_trace_says():
     picture = plots.timeline({"standard": STANDARD, "chunked": CHUNKED})
     assert picture.summary == (
-        "standard: 4 iterations; a generating sequence is passed over in 1 of them; the longest takes 250 ms "
-        "(9 tokens). chunked: 3 iterations; a generating sequence is passed over in none of them; the longest takes "
-        "1 s (4 tokens)."
+        "standard: 4 iterations; a generating sequence waits in 1 of them; the largest computes 9 tokens. "
+        "chunked: 3 iterations; a generating sequence waits in none of them; the largest computes 4 tokens."
     )
+    in_ms = plots.timeline({"standard": STANDARD, "chunked": CHUNKED}, x="ms").summary
+    assert "waits in 1 of them; the longest takes 250 ms (9 tokens)." in in_ms
+    assert "waits in none of them; the longest takes 1 s (4 tokens)." in in_ms
     assert picture.rows == (
         ("standard", "sequence 1", "1 (1)", "0", "0"),
         ("standard", "sequence 2", "0", "3 (0, 2–3)", "1 (1)"),
