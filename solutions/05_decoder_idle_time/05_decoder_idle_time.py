@@ -1,0 +1,819 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+# ---
+
+# %% [markdown]
+# # 05 Decoder idle time
+#
+# *Measure it.*
+#
+# | | |
+# |---|---|
+# | **You will be able to** | read TTFT, TBT, decoder idle time and throughput from the trace of a run, and say which of them to believe |
+# | **Time** | 60 minutes |
+# | **Difficulty** | two stars of four |
+# | **You need** | notebook 04: an iteration-level scheduler, hybrid batches |
+# | **GPU** | useful for the measured parts, not needed |
+# | **Marks** | 9 automatic, 4 for a written answer |
+#
+# Chunked prefill lets D₂₂ run in the iteration of P₁₂ instead of waiting for all of P₁. So far we have looked at
+# pictures of it. Now we put numbers on it: how long does a generating sequence sit idle, what does its user feel, and
+# what does the server gain? The claim to prove, and to distrust: **less decoder idle time becomes throughput and
+# latency, but idle time alone is not the goal.**
+
+# %% tags=["setup"]
+# include: bootstrap
+
+# %% tags=["setup"]
+import math
+import statistics
+import time
+from itertools import pairwise
+
+import torch
+from tqdm.auto import tqdm
+
+from course_lib import checks, recorded
+from course_lib.cost_model import CPU_DEFAULT, ONE_SECOND, fit
+from course_lib.device import choose_device
+from course_lib.engine import ModelExecutor, SimulatedExecutor, run
+from course_lib.model import SequenceChunk
+from course_lib.plots import gap_distribution, timeline
+from course_lib.request import Request
+from course_lib.scheduler import PlannedScheduler, PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.trace import Iteration, RequestInfo, Trace, Work
+from course_lib.workload import running_example
+
+profile = choose_device()  # a GPU if there is one; on a CPU it also keeps torch to one thread
+print(f"running on {profile.name}")
+
+# %% [markdown]
+# ## Predict first
+#
+# Eight sequences take one decode step together: that is one iteration, and it takes some time. Now add these eight
+# steps to an iteration that computes a prefill chunk of another sequence anyway. The iteration becomes a little longer.
+# **How much longer, in percent of what the eight steps take alone?** 100 means that they cost as much as alone, 0 that
+# they come for free. Your guess counts for being there, not for being right; you will see it beside the measured
+# figure.
+
+# %% nbgrader={"grade": false, "grade_id": "guess_added_percent", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: guess_added_percent
+guess_added_percent = None
+### BEGIN SOLUTION
+guess_added_percent = 50
+### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "guess_added_percent_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# check: guess_added_percent
+checks.predicted("guess_added_percent", guess_added_percent)
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "guess_added_percent", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 1. A worked example: what a trace knows
+#
+# Every run of the engine leaves a `Trace`: the requests with their arrival times, and one entry an iteration with its
+# `start`, its `end` (in seconds on the run's clock) and its `work`. A piece of work belongs to one request, covers
+# `num_tokens` tokens from `start_pos` on, and says whether it gave an output token: `samples_token`.
+#
+# Here is the running example once more. Sequence 2's prompt comes first, P₂; sequence 1 arrives at 1 s. The clock is
+# the simplest one: each iteration takes one second.
+
+# %%
+STANDARD_PLANS = [{"2": 8}, {"2": 1}, {"1": 24}, {"1": 1, "2": 1}, {"1": 1, "2": 1}]
+CHUNKED_PLANS = [{"2": 8}, {"1": 8, "2": 1}, {"1": 8, "2": 1}, {"1": 8, "2": 1}, {"1": 1}, {"1": 1}]
+
+
+def replay(plans: list[dict[str, int]]) -> Trace:
+    """The running example under a list of plans, sequence 1 arriving after the first iteration."""
+    requests = running_example()
+    requests[0].arrival_time = 1.0
+    return run(PlannedScheduler(SchedulerConfig(), plans), requests, SimulatedExecutor(ONE_SECOND))
+
+
+example = {"standard": replay(STANDARD_PLANS), "chunked": replay(CHUNKED_PLANS)}
+for request in example["standard"].requests:
+    print(request)
+for iteration in example["standard"].iterations:
+    print(f"\niteration {iteration.index}: {iteration.start} s to {iteration.end} s")
+    for work in iteration.work:
+        print("   ", work)
+timeline(example, numbers={"1": 1, "2": 2}, title="The running example, a second an iteration")
+
+# %% [markdown]
+# An iteration's tokens come out when it ends. In the standard run sequence 2's tokens come at 1, 2, 4 and 5 s. Check
+# that in the listing: look for `request_id='2'` with `samples_token=True`. By hand, for sequence 2:
+#
+# - **TTFT** (time to first token, from arrival): 1 − 0 = 1 s.
+# - **TBT** (time between tokens, also called ITL): 2 − 1, 4 − 2, 5 − 4 = 1, **2**, 1 s. Their mean is called **TPOT**,
+#   time per output token: here 1.33 s.
+# - **Decoder idle time**: 1 s, the time of P₁, while sequence 2 had a token, could decode, and did not.
+#
+# Now as code. This function is complete: it finds all output tokens of one request, and takes the last one's time.
+
+# %% tags=["given"]
+def find_request(trace: Trace, request_id: str) -> RequestInfo:
+    """What the trace says about a request; KeyError for an id that it does not know."""
+    for request in trace.requests:
+        if request.request_id == request_id:
+            return request
+    raise KeyError(f"no request {request_id!r}; the requests are {[request.request_id for request in trace.requests]}")
+
+
+def latency(trace: Trace, request_id: str) -> float | None:
+    """Seconds from arrival to the last output token; None for a request without one."""
+    request = find_request(trace, request_id)
+    last = None
+    for iteration in trace.iterations:
+        for work in iteration.work:
+            if work.request_id == request_id and work.samples_token:
+                last = iteration.end - request.arrival_time
+    return last
+
+# %%
+for name, trace in example.items():
+    print(f"{name}: sequence 1 after {latency(trace, '1')} s, sequence 2 after {latency(trace, '2')} s")
+
+# %% [markdown]
+# On this clock the chunked run serves sequence 2 a second earlier and sequence 1 a second later. A clock that ticks
+# once an iteration flatters neither: real iterations differ in length, and we get to them in section 6.
+#
+# For the checks we need a trace with more going on. In this one the clock does not start at 0, iterations take
+# different times, sequence 1 is passed over, then preempted (its cache is dropped after 9.5 s, and computed again in
+# two pieces, P₁₁′ and P₁₂′), sequence 3 arrives at an idle server, and sequence 4 is never scheduled.
+
+# %% tags=["given"]
+hand_made = Trace(
+    requests=(
+        RequestInfo("1", arrival_time=2.0, num_prompt_tokens=2, max_tokens=4),
+        RequestInfo("2", arrival_time=2.5, num_prompt_tokens=6, max_tokens=2),
+        RequestInfo("3", arrival_time=14.0, num_prompt_tokens=3, max_tokens=1),
+        RequestInfo("4", arrival_time=14.25, num_prompt_tokens=5, max_tokens=3),
+    ),
+    iterations=(
+        Iteration(0, 2.0, 3.0, 0.0, (Work("1", 0, 2, True),)),
+        Iteration(1, 3.0, 3.5, 0.0, (Work("1", 2, 1, True),)),
+        Iteration(2, 3.5, 6.5, 0.0, (Work("2", 0, 4, False),)),
+        Iteration(3, 6.5, 8.5, 0.0, (Work("1", 3, 1, True), Work("2", 4, 2, True))),
+        Iteration(4, 8.5, 9.5, 0.0, (Work("2", 6, 1, True),), preempted=("1",)),
+        Iteration(5, 9.5, 11.0, 0.0, (Work("1", 0, 3, False),)),
+        Iteration(6, 11.0, 11.5, 0.0, (Work("1", 3, 2, True),)),
+        Iteration(7, 14.0, 14.5, 0.0, (Work("3", 0, 3, True),)),
+    ),
+)
+
+# %%
+timeline(hand_made, x="ms", title="A hand-made trace")
+
+# %% [markdown]
+# ## 2. Time to first token
+#
+# TTFT is what a user waits before anything appears. The lookup and the two loops are given, as in `latency`; fill in
+# what happens to one piece of work. A request without any token yet has no TTFT: the function then ends with `None`.
+#
+# <details><summary>Hint: a nudge</summary>
+#
+# `latency` keeps the last token. Which one do you want here, and do you need to look further once you have it?
+# </details>
+# <details><summary>Hint: the idea</summary>
+#
+# A chunk amid a prompt is work for the request, but gives nothing to its user. And a token comes out when its
+# iteration is over, not when it begins.
+# </details>
+
+# %% nbgrader={"grade": false, "grade_id": "ttft", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: ttft
+def ttft(trace: Trace, request_id: str) -> float | None:
+    """Time to first token: seconds from the request's arrival to its first output token; None if it has none."""
+    request = find_request(trace, request_id)
+    for iteration in trace.iterations:
+        for work in iteration.work:
+            ### BEGIN SOLUTION
+            if work.request_id == request_id and work.samples_token:
+                return iteration.end - request.arrival_time
+            ### END SOLUTION
+    return None
+
+# %% nbgrader={"grade": true, "grade_id": "ttft_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# check: ttft
+with checks.exercise("ttft") as check:
+    check.equal(ttft(hand_made, "2"), 6.0, given='ttft(hand_made, "2")', wrong=[
+        (8.5, "This is a time on the clock; count from the request's arrival."),
+        (5.0, "Counted from the first iteration that works on it; the wait before that counts too."),
+        (4.0, "The token comes at the end of the iteration that samples it: not at its start, nor after a first chunk."),
+        (7.0, "This is the last token's time; asked is the first."),
+    ])
+    check.equal(ttft(hand_made, "1"), 1.0, given='ttft(hand_made, "1")')
+    check.equal(ttft(hand_made, "3"), 0.5, given='ttft(hand_made, "3")')
+    check.equal(ttft(hand_made, "4"), None, given='ttft(hand_made, "4"), a request that was never scheduled')
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "ttft", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 3. Time between tokens
+#
+# What a user feels while reading along: every gap between one token and the next. Write the whole function; an
+# unknown id is a `KeyError`, and `find_request` raises it for you.
+#
+# <details><summary>Hint: a nudge</summary>
+#
+# Collect the times at which the request's tokens come out. How many gaps lie between *n* times?
+# </details>
+# <details><summary>Hint: the idea</summary>
+#
+# `pairwise([1, 2, 4])` gives `(1, 2)` and `(2, 4)`; of a list with one item it gives nothing.
+# </details>
+
+# %% nbgrader={"grade": false, "grade_id": "tbt", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: tbt
+def tbt(trace: Trace, request_id: str) -> list[float]:
+    """Times between tokens: seconds from each output token of the request to its next one, in order.
+
+    Fewer than two tokens: []. An unknown id: KeyError.
+    """
+    ### BEGIN SOLUTION
+    find_request(trace, request_id)
+    times = [iteration.end for iteration in trace.iterations for work in iteration.work
+             if work.request_id == request_id and work.samples_token]
+    return [later - earlier for earlier, later in pairwise(times)]
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "tbt_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# check: tbt
+with checks.exercise("tbt") as check:
+    check.equal(tbt(hand_made, "1"), [0.5, 5.0, 3.0], given='tbt(hand_made, "1")', wrong=[
+        ([1.0, 3.5, 4.5], "From start to start; tokens come out when iterations end."),
+        ([0.0, 3.0, 2.5], "This is the idle part of each gap; the user also waits while the token is computed."),
+        ([5.0], "Only decode steps; the first token comes from the prompt, the last one here from a recompute."),
+        ([0.5, 5.0], "The token after the preemption is missing: the work that gives it computes two tokens."),
+        ([0.5, 5.0, 2.5, 0.5], "A recomputed piece amid the sequence gives no token: look at samples_token."),
+        (8.5 / 3, "This is the mean of the gaps (TPOT); asked is each gap."),
+    ])
+    check.equal(tbt(hand_made, "2"), [1.0], given='tbt(hand_made, "2")')
+    check.equal(tbt(hand_made, "3"), [], given='tbt(hand_made, "3"), a request with one token')
+    check.equal(tbt(hand_made, "4"), [], given='tbt(hand_made, "4"), a request that was never scheduled')
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "tbt", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 4. Decoder idle time
+#
+# A gap between two tokens has two parts: the iteration that computes the later token, and before it, the time in
+# which the sequence only waited. The field has no fixed definition of the second part. Ours:
+#
+# > **Decoder idle time** of a request: the sum, over consecutive output tokens, of
+# > (start of the iteration that gives the later one − end of the iteration that gave the earlier one).
+#
+# What follows from it:
+#
+# - Waiting before the first token does not count; that is in the TTFT.
+# - The wait between the prompt's last iteration and the first decode step counts.
+# - After a preemption, the waiting counts, and so do all iterations that recompute, but for the last: that one gives
+#   the next token.
+#
+# Sequence 1 of `hand_made`, by hand: iteration 0 ends at 3.0, the next token's iteration starts at 3.0: 0 s. Then
+# 6.5 − 3.5 = 3 s. Then 11.0 − 8.5 = 2.5 s: another sequence's decode step and P₁₁′. Together 5.5 s.
+#
+# <details><summary>Hint: a nudge</summary>
+#
+# You need both ends of an iteration here. What must you remember of the iteration that gave the earlier token?
+# </details>
+# <details><summary>Hint: the idea</summary>
+#
+# Gather the *iterations* that give the request's tokens instead of their times, then go through them in pairs.
+# </details>
+
+# %% nbgrader={"grade": false, "grade_id": "decoder_idle_time", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: decoder_idle_time
+def decoder_idle_time(trace: Trace, request_id: str) -> float:
+    """Seconds in which the request had an output token, had not got its next one, and that one was not being computed.
+
+    Fewer than two tokens: 0.0. An unknown id: KeyError.
+    """
+    ### BEGIN SOLUTION
+    find_request(trace, request_id)
+    idle, previous_end = 0.0, None
+    for iteration in trace.iterations:
+        for work in iteration.work:
+            if work.request_id == request_id and work.samples_token:
+                if previous_end is not None:
+                    idle += iteration.start - previous_end
+                previous_end = iteration.end
+    return idle
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "decoder_idle_time_check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+# check: decoder_idle_time
+with checks.exercise("decoder_idle_time") as check:
+    check.equal(decoder_idle_time(hand_made, "1"), 5.5, given='decoder_idle_time(hand_made, "1")', wrong=[
+        (8.5, "From token to token; the iteration that computes the later token is work, not idling."),
+        (3.0, "The wait around the preemption is missing, or there is only the longest wait where the sum was asked."),
+        (4.0, "Recomputing counts as work here; but the user waits, and the tokens are ones that were there before."),
+        (3, "If these are iterations, sum their seconds."),
+    ])
+    check.equal(decoder_idle_time(hand_made, "2"), 0.0, given='decoder_idle_time(hand_made, "2")', wrong=[
+        (4.0, "The wait before the first token does not count: that is the TTFT's business."),
+    ])
+    check.equal(decoder_idle_time(hand_made, "3"), 0.0, given='decoder_idle_time(hand_made, "3"), one token')
+    check.equal(decoder_idle_time(hand_made, "4"), 0.0, given='decoder_idle_time(hand_made, "4"), never scheduled')
+    check.raises(KeyError, decoder_idle_time, hand_made, "5")
+    for name, expected in {"standard": 1.0, "chunked": 0.0}.items():
+        check.equal(decoder_idle_time(example[name], "2"), expected, given=f"sequence 2 of the {name} running example")
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "decoder_idle_time", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 5. Throughput
+#
+# The server's side of the story: output tokens per second, over all requests. Prompt tokens do not count; nobody reads
+# them. The seconds are the **makespan**: from the first arrival in the trace to the end of its last iteration, idle
+# stretches included.
+#
+# <details><summary>Hint: a nudge</summary>
+#
+# Which pieces of work give an output token? You have used the answer three times.
+# </details>
+# <details><summary>Hint: the idea</summary>
+#
+# Count, do not add up `num_tokens`: that would also count prompts and recomputed tokens. And treat a trace without
+# iterations first, before you divide.
+# </details>
+
+# %% nbgrader={"grade": false, "grade_id": "throughput", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: throughput
+def throughput(trace: Trace) -> float:
+    """Output tokens of all requests per second of makespan (first arrival to the end of the last iteration).
+
+    A trace without iterations: 0.0.
+    """
+    ### BEGIN SOLUTION
+    if not trace.iterations:
+        return 0.0
+    num_output_tokens = sum(work.samples_token for iteration in trace.iterations for work in iteration.work)
+    first_arrival = min(request.arrival_time for request in trace.requests)
+    return num_output_tokens / (trace.iterations[-1].end - first_arrival)
+    ### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "throughput_check", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+# check: throughput
+with checks.exercise("throughput") as check:
+    check.call(throughput, hand_made, expect=7 / 12.5, given="throughput(hand_made): 7 tokens in 12.5 s", wrong=[
+        (22 / 12.5, "All computed tokens are counted; prompt and recomputed tokens are no output."),
+        (10 / 12.5, "These are the tokens asked for (max_tokens); count those that came out."),
+        (3 / 12.5, "Only decode steps are counted; a prompt's last iteration gives a token too."),
+        (7 / 10, "Divided by the time the server was busy; the makespan includes idle stretches."),
+        (7 / 14.5, "Divided by the time since 0 s; the makespan begins at the first arrival."),
+    ])
+    check.call(throughput, example["chunked"], expect=7 / 6, given='throughput(example["chunked"])')
+    check.call(throughput, Trace(hand_made.requests, ()), expect=0.0, given="throughput of a trace without iterations")
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "throughput", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Your four functions on the running example:
+
+# %%
+print(f"{'':10} {'idle of 2':>10} {'longest TBT of 2':>17} {'TTFT of 1':>10} {'tokens/s':>9}")
+for name, trace in example.items():
+    print(f"{name:10} {decoder_idle_time(trace, '2'):>8} s {max(tbt(trace, '2')):>15} s {ttft(trace, '1'):>8} s "
+          f"{throughput(trace):>9.2f}")
+
+# %% [markdown]
+# No idle time for sequence 2 any more, a later first token for sequence 1, and *lower* throughput, since here an
+# iteration costs a second whatever is in it and the chunked run needs one more. So where should a gain in throughput
+# come from? The one-second clock cannot tell. We have to measure.
+
+# %% [markdown]
+# ## 6. Measure: eight decode steps, alone and added to a chunk
+#
+# Eight sequences with 512 tokens in their caches take one decode step each; another one computes a chunk of 256
+# tokens. Three batches: the eight steps alone, the chunk alone, both in one iteration. How to measure so that the
+# figures mean something:
+#
+# - **Warm up**: the first passes on a device are slower, and do not count.
+# - **Synchronise**: a GPU works on after the call has returned. `tolist()` waits for it.
+# - **Interleave and repeat**: a noisy moment then hits all three. Report the **median** and the **spread**: here the
+#   middle half of the readings.
+
+# %% tags=["given"]
+def middle_half(values: list[float]) -> tuple[float, float, float]:
+    """First quartile, median and third quartile."""
+    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+
+
+def time_batches(model, batches: dict[str, list[SequenceChunk]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each of `repeats` forward passes over each batch, each from the same caches."""
+    seconds = {name: [] for name in batches}
+    for repeat in tqdm(range(repeats + 3), desc="measuring"):
+        for name, batch in batches.items():
+            computed = [chunk.cache.num_computed_tokens for chunk in batch]
+            start = time.perf_counter()
+            model(batch).argmax(dim=-1).tolist()  # tolist() waits for the device
+            if repeat >= 3:  # the first three are warm-up
+                seconds[name].append(time.perf_counter() - start)
+            for chunk, num_tokens in zip(batch, computed):
+                chunk.cache.num_computed_tokens = num_tokens
+    return seconds
+
+# %%
+timing_model = profile.new_model()
+generator = torch.Generator().manual_seed(0)
+
+
+def random_tokens(num_tokens: int) -> list[int]:
+    """Tokens for the timing model, whose weights are random too."""
+    return torch.randint(profile.config.vocab_size, (num_tokens,), generator=generator).tolist()
+
+
+def cache_of(num_tokens: int):
+    """A cache that holds `num_tokens` computed tokens, with room for 256 more."""
+    cache = timing_model.new_cache(num_tokens + 256)
+    timing_model([SequenceChunk(random_tokens(num_tokens), cache)])
+    return cache
+
+
+eight_steps = [SequenceChunk(random_tokens(1), cache_of(512)) for _ in range(8)]
+one_chunk = [SequenceChunk(random_tokens(256), cache_of(512))]
+seconds = time_batches(timing_model, {"8 decode steps": eight_steps, "chunk of 256": one_chunk,
+                                      "both together": one_chunk + eight_steps}, repeats=20)
+print(f"{'one iteration of':16} {'median':>9}   middle half")
+for name, readings in seconds.items():
+    low, median, high = (1000 * value for value in middle_half(readings))
+    print(f"{name:16} {median:>6.2f} ms   {low:.2f} to {high:.2f} ms")
+alone, chunk, both = (statistics.median(readings) for readings in seconds.values())
+added_percent = 100 * (both - chunk) / alone
+print(f"\nAdded to the chunk, the eight steps cost {1000 * (both - chunk):.2f} ms, {added_percent:.0f}% of what they "
+      f"cost alone. Your guess was {guess_added_percent}.")
+
+# %% [markdown]
+# Why cheaper? To compute even a single token, an iteration must read **all weights of the model once**. Eight decode
+# steps alone read them for eight tokens. In the hybrid batch one reading serves 264 tokens, and the other fixed costs
+# of an iteration are paid once too. What the steps still cost is their own arithmetic and reading their own caches.
+#
+# The larger the model and the faster the device computes in proportion to its memory, the nearer this comes to free.
+# In a run of Sarathi-Serve's published artifact (Yi-34B on two A100 GPUs), 1,024 prefill tokens took 217.24 ms, four
+# decode steps alone 68.1 ms, and 1,021 prefill tokens with three decode steps 217.65 ms (Agrawal et al., OSDI 2024).
+# There the decode steps rode along for nothing.
+#
+# So this is how less idling becomes **throughput**: in the time in which the standard schedule computes P₁ and
+# nothing else, the hybrid batches compute P₁ *and* decode steps, which then need no iterations of their own.
+
+# %% [markdown]
+# ## 7. Measure: four policies on this device
+#
+# The workload: three chats are generating when a long document arrives. The policies:
+#
+# | policy | an iteration holds |
+# |---|---|
+# | request-level | a batch of requests that starts together and takes in nobody until it is done |
+# | prefill-first | one whole prompt alone; decode steps when no prompt waits. This is *standard* |
+# | Orca-style | all decode steps and all waiting prompts, whole, however long: one huge hybrid batch |
+# | stall-free | all decode steps, and prefill chunks in what is left of the token budget. This is *chunked* |
+#
+# The first, second and fourth you know from notebook 04. Orca (Yu et al., OSDI 2022) introduced iteration-level
+# scheduling; it has hybrid batches, but no chunks.
+
+# %% tags=["given"]
+# From the last notebook: your scheduler, in our version.
+# include: 04_scheduler/StallFreeScheduler
+
+# %% tags=["given"]
+class RequestLevelScheduler(Scheduler):
+    """A batch of requests runs until all of them are finished; only then the next batch starts."""
+
+    def schedule(self) -> SchedulerOutput:
+        """All that is left to compute of each request of the batch: whole prompts first, then decode steps."""
+        if not self.running:
+            while self.waiting and len(self.running) < self.config.max_num_seqs:
+                self.admit()
+        return SchedulerOutput({request.request_id: request.num_tokens - request.num_computed_tokens
+                                for request in self.running})
+
+
+class OrcaStyleScheduler(Scheduler):
+    """Hybrid batches without a token budget: whoever is there runs, prompts whole."""
+
+    def schedule(self) -> SchedulerOutput:
+        """Every decode step and every waiting prompt, as long as there are seats."""
+        while self.waiting and len(self.running) < self.config.max_num_seqs:
+            self.admit()
+        return SchedulerOutput({request.request_id: request.num_tokens - request.num_computed_tokens
+                                for request in self.running})
+
+
+POLICIES = {"request-level": RequestLevelScheduler, "prefill-first": PrefillFirstScheduler,
+            "Orca-style": OrcaStyleScheduler, "stall-free": StallFreeScheduler}
+CHATS = ["chat 1", "chat 2", "chat 3"]
+
+
+def chats_and_a_document(document_tokens: int, arrival_time: float, num_chats: int = 3, vocab_size: int = 1024):
+    """Chats of 32 prompt tokens and 40 output tokens from 0 s on; a document with 4 output tokens arrives later."""
+    tokens = torch.Generator().manual_seed(5)
+
+    def prompt(length: int) -> list[int]:
+        return torch.randint(vocab_size, (length,), generator=tokens).tolist()
+
+    chats = [Request(f"chat {number}", prompt(32), max_tokens=40) for number in range(1, num_chats + 1)]
+    return [*chats, Request("document", prompt(document_tokens), max_tokens=4, arrival_time=arrival_time)]
+
+# %% [markdown]
+# Before you run it, a second guess, only for yourself: in which policy is the *longest* gap between two tokens of a
+# chat the longest?
+
+# %% nbgrader={"grade": false, "grade_id": "guess_longest_gap", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: guess_longest_gap
+guess_longest_gap = None
+### BEGIN SOLUTION
+guess_longest_gap = "prefill-first"
+### END SOLUTION
+
+# %%
+BUDGET = profile.long_prompt // 8  # max_num_batched_tokens; only the stall-free policy heeds it
+ARRIVAL = 6 * alone  # while the chats are generating, on whatever device this is
+REPEATS = 3
+
+
+def serve(policy: str) -> Trace:
+    """One run of the workload on this device."""
+    scheduler = POLICIES[policy](SchedulerConfig(max_num_batched_tokens=BUDGET))
+    requests = chats_and_a_document(profile.long_prompt, ARRIVAL, vocab_size=profile.config.vocab_size)
+    return run(scheduler, requests, ModelExecutor(timing_model))
+
+
+serve("stall-free")  # warm-up
+measured = {policy: [] for policy in POLICIES}
+for _ in tqdm(range(REPEATS), desc="serving"):
+    for policy in POLICIES:
+        measured[policy].append(serve(policy))
+print(f"{REPEATS} runs of each of {len(POLICIES)} policies; budget {BUDGET} tokens, "
+      f"document {profile.long_prompt} tokens")
+
+# %% [markdown]
+# Now your functions on these traces. Idle time, TPOT and TBT are of the chats, TTFT is of the document. P99 by the
+# nearest-rank rule: sort the gaps; the first that at least 99% of them do not exceed.
+
+# %% tags=["given"]
+def p99(values: list[float]) -> float:
+    """The 99th percentile by the nearest-rank rule."""
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
+
+
+def report(trace: Trace) -> dict[str, float]:
+    """The figures of one run of chats and a document, in ms and tokens per second."""
+    gaps = [tbt(trace, chat) for chat in CHATS]
+    return {
+        "idle ms": 1000 * max(decoder_idle_time(trace, chat) for chat in CHATS),
+        "TPOT ms": 1000 * statistics.mean(statistics.mean(one) for one in gaps),
+        "P99 TBT ms": 1000 * p99(sum(gaps, [])),
+        "max TBT ms": 1000 * max(sum(gaps, [])),
+        "TTFT ms": 1000 * ttft(trace, "document"),
+        "tokens/s": throughput(trace),
+    }
+
+
+def report_table(traces: dict[str, list[Trace]]) -> dict[str, dict[str, list[float]]]:
+    """Prints the median of each figure over a policy's runs, and below it the lowest and highest; returns all."""
+    figures = {}
+    for policy, runs in traces.items():
+        reports = [report(trace) for trace in runs]
+        figures[policy] = {key: [one[key] for one in reports] for key in reports[0]}
+    columns = list(next(iter(figures.values())))
+    print(f"{'':13}" + "".join(f"{column:>14}" for column in columns))
+    for policy, values in figures.items():
+        print(f"{policy:13}" + "".join(f"{statistics.median(values[column]):>14.1f}" for column in columns))
+        if len(traces[policy]) > 1:
+            spread = [f"{min(values[column]):.0f}–{max(values[column]):.0f}" for column in columns]
+            print(" " * 13 + "".join(f"{text:>14}" for text in spread))
+    return figures
+
+# %%
+figures = report_table(measured)
+longest = max(figures, key=lambda policy: statistics.median(figures[policy]["max TBT ms"]))
+print(f"\nThe longest gap is in the {longest} run. Your guess was {guess_longest_gap}.")
+
+# %% [markdown]
+# Read the table column by column.
+#
+# - **Idle**: prefill-first leaves the chats idle for about as long as the document's prefill. The three others leave
+#   them no idle time at all. Idle time alone calls all three perfect.
+# - **Max TBT**: Orca-style is as bad as prefill-first, or worse: the decode steps are in the same iteration as the whole
+#   document, and come out when it ends. The waiting has not gone; it has moved from the idle time into the TBT. Only
+#   the chunks make the iterations short.
+# - **TTFT**: request-level leaves the chats alone, by letting the document wait until they are done.
+# - **TPOT**: the mean over 39 gaps. One gap as long as a prefill is spread over 38 short ones, and prefill-first
+#   looks as good as stall-free, or better. The user has still stared at a frozen screen once. **The mean hides a stall;
+#   P99 and max do not.**
+#
+# - **Tokens/s**: on a CPU about the same for prefill-first and stall-free. Decode steps that ride along cost less, but
+#   the document now takes several iterations instead of one, and each has a fixed price. On a large GPU the first
+#   effect is larger. There is another gain that this column does not show: a server must keep its gaps short, so it may
+#   only take in as much load as its *longest* gaps allow. Measured that way, as the load that can be served within a
+#   P99 TBT target, Sarathi-Serve reports 2.6 times the capacity of the vLLM of its time for Mistral-7B on one A100.
+#
+# So report at least two numbers: idle time, which says *why* a user waits, and P99 or max TBT, which says *how long*.
+# Sarathi-Serve's own ablation agrees (Yi-34B, OSDI 2024): hybrid batches alone gave a P99 TBT of 0.68 s, chunks
+# alone 0.17 s, both together 0.14 s.
+
+# %% [markdown]
+# ### Multiple choice
+#
+# A server moves from prefill-first to Orca-style hybrid batches, without a token budget. Decoder idle time falls to
+# zero. What do users notice who are reading along while long prompts arrive?
+#
+# - **A** The stalls are gone: where nothing is idle, nothing waits.
+# - **B** The stalls stay about as long: the token that shares an iteration with a long prompt comes when that
+#   iteration ends.
+# - **C** The stalls become much longer: decode steps in a hybrid batch are computed twice.
+# - **D** Nothing changes but the first token of each long prompt, which comes later.
+
+# %% nbgrader={"grade": false, "grade_id": "zero_idle", "locked": false, "schema_version": 3, "solution": true, "task": false}
+# exercise: zero_idle
+zero_idle = None
+### BEGIN SOLUTION
+zero_idle = "B"
+### END SOLUTION
+
+# %% nbgrader={"grade": true, "grade_id": "zero_idle_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
+# check: zero_idle
+checks.choice("zero_idle", zero_idle, "@sealed zero_idle")
+### BEGIN HIDDEN TESTS
+from autograder.stock import grade
+grade("05_decoder_idle_time", "zero_idle", globals())
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 8. See it: before and after, and every gap
+#
+# The middle one of your runs by its makespan, with the idle time that you computed at the end of each row; then the
+# gaps between tokens of all chats under all policies. Read the second picture from right to left: how far does each
+# curve reach?
+
+# %%
+def typical(runs: list[Trace]) -> Trace:
+    """The run with the median makespan."""
+    return sorted(runs, key=lambda trace: trace.iterations[-1].end)[len(runs) // 2]
+
+
+before_and_after = {"prefill-first (standard)": typical(measured["prefill-first"]),
+                    "stall-free (chunked)": typical(measured["stall-free"])}
+idle_times = {name: {chat: decoder_idle_time(trace, chat) for chat in CHATS}
+              for name, trace in before_and_after.items()}
+timeline(before_and_after, x="ms", idle_times=idle_times, names={name: name for name in [*CHATS, "document"]},
+         title=f"Before and after, on this device ({profile.name})")
+
+# %%
+gap_distribution({policy: [gap for trace in runs for chat in CHATS for gap in tbt(trace, chat)]
+                  for policy, runs in measured.items()}, title="Gaps between the chats' tokens")
+
+# %% [markdown]
+# ## 9. A clock of your own, and a run in which chunking does not help
+#
+# Timing is slow and noisy. So we describe this device by a formula: seconds of an iteration = base + per token + per
+# key that chunks look at + per cached token of decode steps. `fit` finds the four coefficients that suit the measured
+# iterations best (least squares). Then the simulated executor replays the same workload. Compare the two rows of each
+# policy: this is how far you may believe the clock.
+
+# %%
+fitted = fit([trace for runs in measured.values() for trace in runs], source=f"fitted to {profile.name}")
+print(f"an iteration costs {1000 * fitted.base:.2f} ms, and {1e6 * fitted.per_token:.1f} µs for each token,\n"
+      f"{1e9 * fitted.per_attention:.1f} ns for each key a chunk's token looks at, "
+      f"{1e9 * fitted.per_context:.0f} ns for each cached token of a decode step\n")
+for policy, scheduler in POLICIES.items():
+    requests = chats_and_a_document(profile.long_prompt, ARRIVAL)
+    config = SchedulerConfig(max_num_batched_tokens=BUDGET)
+    simulated = run(scheduler(config), requests, SimulatedExecutor(fitted))
+    lengths = {"measured": [max(step.end - step.start for step in one.iterations) for one in measured[policy]],
+               "simulated": [max(step.end - step.start for step in simulated.iterations)]}
+    makespans = {"measured": [one.iterations[-1].end for one in measured[policy]],
+                 "simulated": [simulated.iterations[-1].end]}
+    for kind in lengths:
+        print(f"{policy:13} {kind:9}  longest iteration {1000 * statistics.median(lengths[kind]):>7.1f} ms   "
+              f"makespan {1000 * statistics.median(makespans[kind]):>7.1f} ms")
+
+# %% [markdown]
+# With a simulated clock you can try a hundred settings in a second, and everybody gets the same figures. `experiment`
+# runs prefill-first and stall-free side by side on one of two preset clocks:
+#
+# - `CPU_DEFAULT`: our toy transformer on one thread of a CPU. Every iteration pays a fixed price, then for its work.
+# - `large_gpu`: a caricature of a large GPU, which reads all weights (46 ms) *while* it computes (0.2 ms a token), so
+#   that an iteration takes as long as the longer of the two. The two figures are close to what Sarathi-Serve's artifact
+#   holds for Yi-34B on two A100 GPUs: 46.8 ms for one decode step, 105.6 ms for 512 prefill tokens.
+
+# %% tags=["given"]
+def large_gpu(spans: list[tuple[int, int]]) -> float:
+    """Seconds of an iteration: reading the weights and computing happen at the same time, the longer one counts."""
+    return max(0.046, 0.0002 * sum(num_tokens for _, num_tokens in spans))
+
+
+def experiment(clock, document_tokens: int, budget: int, num_chats: int, arrival_time: float = 0.1) -> None:
+    """Prints what prefill-first and stall-free do with some chats (40 tokens each) and one document."""
+    print(f"document of {document_tokens} tokens, budget {budget}, {num_chats} chats")
+    for policy in ("prefill-first", "stall-free"):
+        requests = chats_and_a_document(document_tokens, arrival_time, num_chats)
+        chats = [request.request_id for request in requests[:-1]]
+        scheduler = POLICIES[policy](SchedulerConfig(max_num_batched_tokens=budget))
+        trace = run(scheduler, requests, SimulatedExecutor(clock))
+        idle = max([decoder_idle_time(trace, chat) for chat in chats], default=0.0)
+        longest_gap = max([gap for chat in chats for gap in tbt(trace, chat)], default=0.0)
+        print(f"  {policy:13}  idle {1000 * idle:>6.1f} ms   max TBT {1000 * longest_gap:>6.1f} ms   "
+              f"TTFT {1000 * ttft(trace, 'document'):>6.1f} ms   {throughput(trace):>6.1f} tokens/s")
+
+
+# %%
+print("CPU")
+experiment(CPU_DEFAULT, document_tokens=2048, budget=256, num_chats=3)
+print("\nlarge GPU, a caricature")
+experiment(large_gpu, document_tokens=2048, budget=512, num_chats=3)
+
+# %% [markdown]
+# On both clocks the stall is gone. Throughput rises on the second one only: there the chunks keep the GPU computing
+# while it reads the weights, and five decode steps of each chat ride along for nothing. On the first, each chunk pays
+# the fixed price again and reads earlier keys again, which eats up what the shared iterations save.
+#
+# **Your turn: change the numbers and find a run in which chunking does not help**: no better for the chats, or worse
+# for the document, or fewer tokens per second. You will need it for the written answer.
+
+# %%
+experiment(large_gpu, document_tokens=2048, budget=512, num_chats=3)
+
+# %% [markdown]
+# ## 10. The same on a large GPU
+#
+# Where a run recorded on another device comes with the course, this cell shows it, with your functions at work on it,
+# and says what it is; where not, it says so.
+
+# %%
+def show_recorded(names: dict[str, str]):
+    """A timeline of recorded runs, {label: recording}, with idle times, or a sentence that they are not there."""
+    missing = [name for name in names.values() if name not in recorded.names()]
+    if missing:
+        print(f"No recording named {' or '.join(missing)} comes with this copy of the course; nothing to show.")
+        return None
+    recordings = {label: recorded.load(name) for label, name in names.items()}
+    for label, recording in recordings.items():
+        versions = ", ".join(f"{package} {version}" for package, version in recording.versions.items())
+        print(f"{label}: recorded on {recording.device} ({versions}). {recording.about}")
+    traces = {label: recording.trace for label, recording in recordings.items()}
+    ids = [request.request_id for trace in traces.values() for request in trace.requests]
+    idle = {label: {request.request_id: decoder_idle_time(trace, request.request_id) for request in trace.requests}
+            for label, trace in traces.items()}
+    return timeline(traces, x="ms", idle_times=idle, names={one: one for one in ids}, title="Recorded, not run here")
+
+
+show_recorded({"standard": "h200_standard", "chunked": "h200_chunked"})
+
+# %% [markdown]
+# ## Reflect
+#
+# A colleague writes: "With chunked prefill our decoder idle time has fallen to zero. So throughput has gone up, and all
+# our users are better off." In six to ten sentences, with numbers from your own runs:
+# (1) how does less idling become throughput? (2) how does it become latency, and for whom? (3) describe a run in which
+# chunking did not help: the setting, the figures, the reason; (4) which numbers should the colleague report, and why?
+# (4 marks, read by a person.)
+
+# %% [markdown] nbgrader={"grade": true, "grade_id": "less_idling", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
+# <!-- answer: less_idling -->
+# <!-- BEGIN SOLUTION -->
+# **Sample answer.** Reading the weights and the other fixed costs are paid once an iteration. While a prompt runs alone,
+# none of that serves the sequences that could decode. In a hybrid batch their steps share it: here eight steps cost
+# 39% of their price when added to a chunk, and on the large-GPU clock chunking raised throughput from 53.0 to 60.0
+# tokens/s. For users who are reading along, the longest gap fell from 548 to 102 ms on that clock, since their next
+# token no longer waits for the whole prompt; so less idling becomes lower tail TBT. The document's user does not gain:
+# its TTFT rose from 448 to 494 ms. Zero idle time proves none of this: Orca-style batches have none either, and their
+# longest gap on my device was as long as prefill-first's, since the waiting moved into the iteration. A run in which
+# chunking did not help: `experiment(CPU_DEFAULT, 2048, budget=32, num_chats=3)`. The gaps fell to 9 ms, far below what
+# anyone can read, but TTFT rose from 352 to 658 ms and throughput fell from 220.6 to 160.0 tokens/s: about 70 small
+# iterations each pay the fixed price of 4.45 ms and read earlier keys again. Without chats there is nobody to protect
+# at all: TTFT 350 against 400 ms. The colleague should report idle time (the cause) with P99 or max TBT (what is
+# felt; the mean hides a stall), and beside them TTFT and throughput, as median and spread over several runs.
+#
+# **Rubric.** 1 point: throughput by sharing (weights or fixed costs once for both; decode steps that ride along need no
+# iteration of their own), with a figure. 1 point: latency, for whom (shorter longest gap for those who decode; the
+# long prompt's own TTFT does not gain). 1 point: a run of their own in which chunking did not help, with setting,
+# figures and a fitting reason (tiny chunks, nobody decoding, prompts shorter than a chunk, …). 1 point: idle time
+# together with tail TBT, and why idle alone or a mean misleads.
+# <!-- END SOLUTION -->
+
+# %% [markdown]
+# ## What you have shown
+#
+# - TTFT, TBT, decoder idle time and throughput can all be read from one event log: when did each token come out, and
+#   when did its iteration begin?
+# - Decode steps added to a chunk cost less than alone, since the weights are read once for both. That is where less
+#   idling becomes throughput.
+# - Zero idle time is not the goal. A huge hybrid batch has none, and the worst gaps; mean TPOT hides a stall that P99
+#   and max TBT show. Report idle time and tail TBT together, and the TTFT of whoever pays.
+#
+# How large should a chunk be, then? That is notebook 06.
