@@ -1,7 +1,9 @@
 """Whether steps can happen in a given order: which step comes too early, and what it would have to wait for.
 
-The rules are written like the options of a multiple-choice question, {statement: (is right, why)}, so that they can
-be sealed like them: `"earlier step -> later step": (True, why)`, and `"step": (False, why it never happens)`.
+Any order in which each step finds what it needs is right; course_lib/orders.py judges orders of chunks and decode
+steps by when they run. The rules are written like the options of a multiple-choice question, {statement: (is right,
+why)}, so that they can be sealed like them: `"earlier step -> later step": (True, why)`, and `"step": (False, why it
+never happens)`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,12 +47,13 @@ def too_early(order: Sequence[str], rules: Rules) -> list[Problem]:
     return problems
 
 
-def check_order(name: str, order: Any, sealed: str) -> None:
+def check_steps(name: str, order: Any, sealed: str) -> None:
     """The visible check of an ordering exercise: says which step is the first that cannot happen where it stands."""
     rules = checks.unseal(sealed)
     with checks.exercise(name) as check:
+        check.written(order)
         is_order = isinstance(order, Sequence) and not isinstance(order, str)
         check.true(is_order, f"{name} is {checks.show(order)}: set it to a list of steps, the first step first.")
         problems = wrong_steps(order, rules) + too_early(order, rules)
         check.true(not problems, "In your order, " + ".\n".join(filter(None, problems[0])) if problems else "")
-        print(f"All {len(order)} steps can happen in this order.")
+        check.praise = f"{name}: all {len(order)} steps can happen in this order."
