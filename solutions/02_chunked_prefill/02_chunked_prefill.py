@@ -333,7 +333,7 @@ class SpoiledModel:
             mask = mask[:, -len(token_ids):]
         elif self.mistake == "cache one short" and cache.num_computed_tokens > 0:
             cache.num_computed_tokens -= 1
-            mask = mask[:, 1:]
+            mask = mask[:, mask.shape[1] - cache.num_computed_tokens - len(token_ids):]
         return reciter.forward_chunk(token_ids, positions, mask, cache)
 
 
