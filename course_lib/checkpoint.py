@@ -7,14 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course_lib.layers import RopeScaling
 from course_lib.model import ModelConfig, ToyTransformer
+
+# What config.json must say about each kind of scaled RoPE, in the names of RopeScaling.
+ROPE_SETTINGS = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
 
 
 def load_pretrained(folder: str | Path) -> ToyTransformer:
     """The model in `folder`, in the number format of its weights, on the CPU.
 
     FileNotFoundError when something is missing; ValueError when the checkpoint asks for something that the toy
-    transformer does not have (another architecture, scaled RoPE, biases), naming it.
+    transformer does not have (another architecture, another kind of RoPE, biases), naming it.
     """
     folder = Path(folder)
     config = _read_config(folder / "config.json")
@@ -57,13 +65,16 @@ def _read_config(path: Path) -> ModelConfig:
     required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     if missing := [name for name in required if name not in settings]:
         raise ValueError(f"{path} lacks {missing[0]}")
+    rope = {**(settings.get("rope_scaling") or {}), **(settings.get("rope_parameters") or {})}
     config = ModelConfig(
         **{name: settings[name] for name in required},
         num_key_value_heads=settings.get("num_key_value_heads") or settings["num_attention_heads"],
         max_position_embeddings=settings.get("max_position_embeddings", 2048),
-        rope_theta=_rope_theta(settings, path),
+        # Older `transformers` write the base beside the other settings, newer ones among RoPE's.
+        rope_theta=float(rope.get("rope_theta", settings.get("rope_theta", 10000.0))),
         rms_norm_eps=settings.get("rms_norm_eps", 1e-6),
         tie_word_embeddings=settings.get("tie_word_embeddings", False),
+        rope_scaling=_rope_scaling(rope, path),
     )
     if settings.get("head_dim") not in (None, config.head_dim):
         raise ValueError(f"{path} sets head_dim={settings['head_dim']}; only hidden_size / num_attention_heads = "
@@ -71,13 +82,14 @@ def _read_config(path: Path) -> ModelConfig:
     return config
 
 
-def _rope_theta(settings: dict[str, Any], path: Path) -> float:
-    """RoPE's base, from where either generation of `transformers` writes it."""
-    rope = {**(settings.get("rope_scaling") or {}), **(settings.get("rope_parameters") or {})}
+def _rope_scaling(rope: dict[str, Any], path: Path) -> RopeScaling | None:
     rope_type = rope.get("rope_type", rope.get("type", "default"))
-    if rope_type != "default":
-        raise ValueError(f"{path} asks for RoPE of type {rope_type!r}; only 'default' is supported")
-    return float(rope.get("rope_theta", settings.get("rope_theta", 10000.0)))
+    if rope_type not in ROPE_SETTINGS:
+        raise ValueError(f"{path} asks for RoPE of type {rope_type!r}; supported are {', '.join(ROPE_SETTINGS)}")
+    if missing := [name for name in ROPE_SETTINGS[rope_type] if name not in rope]:
+        raise ValueError(f"{path} asks for RoPE of type {rope_type!r} and lacks its {missing[0]}")
+    scaling = {name: rope[name] for name in ROPE_SETTINGS[rope_type]}
+    return RopeScaling(**scaling) if scaling else None
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

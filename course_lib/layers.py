@@ -4,6 +4,7 @@ The architecture is Llama's (Touvron et al. 2023); weights and settings carry Hu
 so that a Llama checkpoint loads as it is.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,29 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
 from course_lib.kv_cache import KVCache
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How a checkpoint stretches RoPE to sequences longer than it was first trained on.
+
+    Every frequency is divided by `factor` (Hugging Face's type "linear"), or, with `low_freq_factor`, only those whose
+    wave does not fit `low_freq_factor` times into `original_max_position_embeddings`; from `high_freq_factor` times on
+    a frequency stays, with a gradual passage between ("llama3", of Llama 3.1).
+    """
+
+    factor: float
+    low_freq_factor: float | None = None
+    high_freq_factor: float | None = None
+    original_max_position_embeddings: int | None = None
+
+    def __call__(self, frequencies: Tensor) -> Tensor:
+        """Radians a position -> the same, scaled."""
+        if self.low_freq_factor is None:
+            return frequencies / self.factor
+        waves = self.original_max_position_embeddings * frequencies / (2 * math.pi)
+        kept = ((waves - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
+        return frequencies * (kept + (1 - kept) / self.factor)
 
 
 @dataclass(frozen=True)
@@ -27,10 +51,11 @@ class ModelConfig:
     rope_theta: float = 10000.0
     rms_norm_eps: float = 1e-5
     tie_word_embeddings: bool = False
+    rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if name != "tie_word_embeddings" and value <= 0:
+            if name not in ("tie_word_embeddings", "rope_scaling") and value <= 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         if self.hidden_size % self.num_attention_heads or self.head_dim % 2:
             raise ValueError(
@@ -76,7 +101,10 @@ class RMSNorm(nn.Module):
 def rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """cos and sin of every position's angles, each (max_position_embeddings, head_dim) (Su et al. 2021, RoPE)."""
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
-    angles = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] / config.rope_theta**exponents
+    frequencies = 1 / config.rope_theta**exponents
+    if config.rope_scaling is not None:
+        frequencies = config.rope_scaling(frequencies)
+    angles = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] * frequencies
     angles = torch.cat([angles, angles], dim=-1)
     return angles.cos(), angles.sin()
 

@@ -40,12 +40,18 @@ def assert_same_logits(model: ToyTransformer, llama: LlamaForCausalLM, atol: flo
     torch.testing.assert_close(logits, expected, atol=atol, rtol=0.0)
 
 
+# Of a head's 8 frequencies at theta 500, two stay, one lies between, five are divided by the factor.
+LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+
 KINDS = {
     "untied": {},
     "tied": {"tie_word_embeddings": True},
     "rope_theta": {"rope_theta": 500.0},
     "one KV head": {"num_key_value_heads": 1},
     "rms_norm_eps": {"rms_norm_eps": 0.5},
+    "linear RoPE": {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}},
+    "llama3 RoPE": {"rope_parameters": LLAMA3_ROPE},
 }
 
 
@@ -101,11 +107,20 @@ def test_settings_of_older_transformers_are_read(tmp_path: Path) -> None:
     assert_same_logits(ToyTransformer.from_pretrained(tmp_path), llama, atol=1e-4)
 
 
+def test_scaled_rope_of_older_transformers_is_read(tmp_path: Path) -> None:
+    llama = save_llama(tmp_path, rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0})
+    edit_config(tmp_path, rope_parameters=None, rope_theta=500.0, rope_scaling={"type": "linear", "factor": 4.0})
+    assert_same_logits(ToyTransformer.from_pretrained(tmp_path), llama, atol=1e-4)
+
+
 @pytest.mark.parametrize("changes, message", [
     ({"model_type": "mistral"}, "a 'mistral' model; only 'llama'"),
     ({"model_type": None}, "a None model; only 'llama'"),
-    ({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None}, "type 'linear'; only 'default'"),
-    ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 500.0}}, "type 'llama3'; only 'default'"),
+    ({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None},
+     "RoPE of type 'dynamic'; supported are default, linear, llama3"),
+    ({"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "rope_theta": 500.0}}, "RoPE of type 'yarn'; supported"),
+    ({"rope_parameters": {"rope_type": "linear", "rope_theta": 500.0}}, "RoPE of type 'linear' and lacks its factor"),
+    ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "'llama3' and lacks its low_freq_factor"),
     ({"attention_bias": True}, "sets attention_bias; the toy transformer has no biases"),
     ({"mlp_bias": True}, "sets mlp_bias; the toy transformer has no biases"),
     ({"hidden_act": "gelu"}, "hidden_act='gelu'; only 'silu'"),
