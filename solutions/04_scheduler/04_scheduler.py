@@ -18,12 +18,16 @@
 # | **GPU** | not used: the clock is simulated, and the model that recites runs on the CPU |
 # | **Marks** | 12 automatic, 4 for a written answer |
 #
-# Two sequences share one server. Sequence 1 arrives with a long prompt. Sequence 2 is already generating.
+# *Prefill* reads a prompt into the KV cache, a *decode* step makes one new token, an *iteration* is one forward pass
+# over a batch. Two sequences share one server. Sequence 1 arrives with a long prompt. Sequence 2 is already generating.
 # In notebook 03 you wrote down by hand what runs when. A server cannot do that: it does not know who arrives next.
 # It needs a **scheduler**, a rule that looks at the requests before every iteration and plans only that one.
 #
 # The claim to prove: **a few lines with one number, the token budget, keep every generating request generating
 # while long prompts come in, and change none of the tokens.**
+#
+# Notation: P₁₂ is the second chunk of sequence 1's prompt, D₂₁ the first decode step of sequence 2. Request `"1"` in the
+# code is sequence 1.
 
 # %% tags=["setup"]
 # include: bootstrap
@@ -54,7 +58,7 @@ profile = choose_device()  # on a CPU it also keeps torch to one thread
 # Under *prefill-first* scheduling its prompt runs as one iteration. Under your scheduler an iteration computes at most
 # 128 tokens. Look at the longest time that a chat waits for its next token.
 # **How many times longer is it under prefill-first than under your scheduler?** Guess a number.
-# It counts for being there, not for being right.
+# It counts for being there (1 mark), not for being right; you will see it beside the result.
 
 # %% nbgrader={"grade": false, "grade_id": "guess_gap", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # exercise: guess_gap
@@ -180,8 +184,9 @@ timeline(traces, numbers=NUMBERS, title="Two policies on the running example")
 # 2. **Then new requests**, from the head of `waiting`, while there is budget and a seat (`max_num_seqs`).
 #    Each gets its share by the same formula.
 #
-# A decode step is the case of one token left, and costs one token of the budget. Here are the rules by hand, on the
-# running example with a budget of 9 and no threshold:
+# A request that decodes has one token left: the newest, whose keys and values are not in the cache yet. So a decode step
+# costs one token of the budget. Here are the rules by hand, on the running example with a budget of 9
+# (`max_num_batched_tokens=9`) and no threshold:
 #
 # | iteration | running (work left) | waiting (work left) | plan | budget left |
 # |---|---|---|---|---|
@@ -194,7 +199,7 @@ timeline(traces, numbers=NUMBERS, title="Two policies on the running example")
 #
 # Nobody has chosen a chunk size: it is what the decodes leave of the budget.
 #
-# Write the first rule. The loop and the work left are given; the share, the plan and the budget are yours.
+# Write the first rule (2 marks). The loop and the work left are given; the share, the plan and the budget are yours.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -268,13 +273,14 @@ grade("04_scheduler", "plan_running", globals())
 # %% [markdown]
 # ## 3. The whole scheduler
 #
-# Now both rules in one `schedule`. For the running requests, use `plan_running` or write its lines again. Then admit
+# Now both rules in one `schedule` (5 marks). For the running requests, use `plan_running` or write its lines again. Then admit
 # from the head of `waiting`. **Stop at the first that does not fit; never pass it over for one behind it**, or a
 # stream of short prompts could keep a long one waiting for ever.
 #
-# Here memory is ample: nothing limits how many tokens the caches hold. Notebook 07 takes that away.
-# Three kinds of mistakes the engine tells you by a `PlanError`: a request planned but not moved to `running`, more
-# tokens than the request has left, a plan of nothing although work is left.
+# `schedule` returns `SchedulerOutput(plan)`, with an empty plan when there are no requests. Memory is ample: nothing
+# limits how many tokens the caches hold. Notebook 07 takes that away. Three kinds of mistakes the engine tells you by a
+# `PlanError`: a request planned but not moved to `running`, more tokens than the request has left, a plan of nothing
+# although work is left.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -345,8 +351,9 @@ with checks.exercise("StallFreeScheduler") as check:
                           long_prefill_token_threshold=8),
                 [{"a": 8, "b": 4}, {"a": 8, "b": 1}, {"a": 4}],
                 given="a: prompt 20, b: prompt 4; budget 16, long_prefill_token_threshold 8", wrong=[
-        ([{"a": 16}, {"a": 4, "b": 4}, {"b": 1}], "long_prefill_token_threshold is ignored."),
-        ([{"a": 16}, {"a": 4, "b": 4}, {"b": 1}], "The threshold holds for new requests too, not only running ones."),
+        ([{"a": 16}, {"a": 4, "b": 4}, {"b": 1}],
+         "long_prefill_token_threshold is ignored; it limits running requests and new ones."),
+        ([{"a": 8}, {"a": 8}, {"a": 4, "b": 4}, {"b": 1}], "The threshold limits each request, not all of them together."),
     ])
     check.equal(plans_for([new("a", 6, 1), new("b", 5, 1), new("c", 2, 1)], max_num_batched_tokens=8, max_num_seqs=4),
                 [{"a": 6, "b": 2}, {"b": 3, "c": 2}],
@@ -365,7 +372,7 @@ grade("04_scheduler", "StallFreeScheduler", globals())
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# The running example under all three policies:
+# The running example under all three policies. The third pair of rows is your scheduler's:
 
 # %%
 traces = {name: run(policy(config), arriving_mid_run(), SimulatedExecutor(OneSecond()))
@@ -374,15 +381,15 @@ traces = {name: run(policy(config), arriving_mid_run(), SimulatedExecutor(OneSec
 timeline(traces, numbers=NUMBERS, title="The running example under three policies")
 
 # %% [markdown]
-# The third row of pictures is the plan that you typed by hand in notebook 03, (c): D₂₂ runs in the iteration of P₁₂.
-# Nobody wrote it down this time.
+# That is the plan which you typed by hand in notebook 03, (c): D₂₂ runs in the iteration of P₁₂. Nobody wrote it down
+# this time.
 
 # %% [markdown]
 # ## 4. When do the tokens come out?
 #
 # A plan says how many tokens a request computes, not which iteration gives one back. `update_from_output` decides that
 # by the rule of notebook 02: a token is sampled if and only if `num_computed_tokens` reaches `num_tokens`.
-# Write this bookkeeping for one request. `plans` holds for each iteration how many tokens the plan gives to it, 0 where
+# Write this bookkeeping for one request (3 marks). `plans` holds for each iteration how many tokens the plan gives to it, 0 where
 # it is left out. Sequence 1 above has `plans = [0, 8, 8, 8, 1, 1]`, and its three tokens come out in iterations
 # 3, 4 and 5.
 #
@@ -469,7 +476,7 @@ for seed in tqdm(range(200), desc="workloads"):
 print(f"tokens that came late: {waits}")
 
 # %% [markdown]
-# Why does a running request that could decode always get its token?
+# Why does a running request that could decode always get its token? (Multiple choice, 1 mark.)
 #
 # - **A** The scheduler sorts the running requests so that decodes come before chunks.
 # - **B** A request whose chunk the budget cut short has used the budget up, so nobody was admitted behind it. Those
@@ -523,8 +530,8 @@ for name, text in together.items():
     print(f"\n{name}: {text}")
 
 # %% [markdown]
-# A policy decides when a token is computed, never which token comes out. The price of a small budget stands in the
-# first numbers: more iterations for the same work.
+# A policy decides when a token is computed, never which token comes out. The numbers of iterations show the price of a
+# small budget: with at most 48 tokens in one, the same work takes more of them.
 
 # %% [markdown]
 # ## 6. Three policies, one workload
@@ -535,6 +542,7 @@ for name, text in together.items():
 
 
 # %%
+# picture: one workload under three policies
 def longest_gap(trace) -> float:
     """The longest time in ms between two consecutive tokens of a chat."""
     gaps = []
