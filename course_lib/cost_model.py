@@ -26,7 +26,7 @@ class CostModel:
 
     def __call__(self, spans: Iterable[tuple[int, int]]) -> float:
         """Seconds of the iteration that computes `num_tokens` tokens from `start_pos` on, for each span."""
-        num_tokens, attention, context = _amounts(spans)
+        num_tokens, attention, context = amounts(spans)
         return (self.base + self.per_token * num_tokens
                 + self.per_attention * attention + self.per_context * context)
 
@@ -40,10 +40,10 @@ def fit(traces: Iterable[Trace], source: str = "") -> CostModel:
     iterations = [iteration for trace in traces for iteration in trace.iterations if iteration.end > iteration.start]
     if not iterations:
         raise ValueError("the traces hold no iteration that took time; pass traces that a ModelExecutor measured")
-    amounts = torch.tensor([[1.0, *_amounts((work.start_pos, work.num_tokens) for work in iteration.work)]
+    columns = torch.tensor([[1.0, *amounts((work.start_pos, work.num_tokens) for work in iteration.work)]
                             for iteration in iterations], dtype=torch.float64)
     seconds = torch.tensor([iteration.end - iteration.start for iteration in iterations], dtype=torch.float64)
-    rows = amounts / seconds[:, None]
+    rows = columns / seconds[:, None]
     scales = rows.norm(dim=0)  # columns of like size, or rounding decides about their rank
     kept = [column for column in range(4) if scales[column] > 0]
     while True:
@@ -56,7 +56,7 @@ def fit(traces: Iterable[Trace], source: str = "") -> CostModel:
     return CostModel(*(coefficients.get(column, 0.0) for column in range(4)), source=source)
 
 
-def _amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
+def amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
     """Tokens, A and C of one iteration, as CostModel explains them."""
     num_tokens = attention = context = 0.0
     for start, length in spans:
