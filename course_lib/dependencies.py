@@ -54,6 +54,7 @@ def check_steps(name: str, order: Any, sealed: str) -> None:
         check.written(order)
         is_order = isinstance(order, Sequence) and not isinstance(order, str)
         check.true(is_order, f"{name} is {checks.show(order)}: set it to a list of steps, the first step first.")
+        order = [step.strip() if isinstance(step, str) else step for step in order]
         problems = wrong_steps(order, rules) + too_early(order, rules)
         check.true(not problems, "In your order, " + ".\n".join(filter(None, problems[0])) if problems else "")
         check.praise = f"{name}: all {len(order)} steps can happen in this order."

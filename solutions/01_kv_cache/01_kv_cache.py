@@ -259,6 +259,7 @@ with checks.exercise("causal_mask") as check:
         (everything, "Nothing is hidden: the query at position 3 sees position 4, which follows it."),
         (everything.tril(2), "A token may attend to itself; here each is hidden from itself."),
         (~two_by_five, "True means may attend; this mask has True where attention is forbidden."),
+        (two_by_five.T, "Rows and columns are swapped: one row a query, one column a position of the cache."),
         (two_by_five.long(), "The mask must hold bools, True and False; these are numbers."),
         (torch.zeros(2, 5).masked_fill(~two_by_five, -math.inf), "The mask must hold bools, True and False; "
                                                                  "attend will turn them into scores."),
@@ -320,7 +321,11 @@ with checks.exercise("attend") as check:
         return torch.tensor([[[100 * part / sum(row) for part in row] + [0.0] for row in (row_0, row_1)]])
 
     given = "attend(q, k, v, mask), one head; query 0 may see keys 0 and 1, query 1 keys 0 and 2; weights in percent"
-    check.equal(attend(q, k, v, mask), percent((1, e, 0), (e, 0, 1)), tolerance=1e-4, given=given, wrong=[
+    got = attend(q, k, v, mask)
+    check.true(not (isinstance(got, torch.Tensor) and got.isnan().any()),
+               "Some of the output is nan: a softmax ran over forbidden scores alone. It has to run over the keys, of which "
+               "each query sees at least one. Which dimension of the scores are they in?")
+    check.equal(got, percent((1, e, 0), (e, 0, 1)), tolerance=1e-4, given=given, wrong=[
         (percent((1, e**2, 0), (e**2, 0, 1)), "The scores are not divided by √head_dim."),
         (percent((1, math.e, 0), (math.e, 0, 1)), "The scores are divided by head_dim, not by its square root."),
         (percent((1, e, e), (e, e, 1)), "The mask is not used: query 0 sees key 2."),
@@ -381,16 +386,17 @@ with checks.exercise("cached_attention") as check:
         new = slice(start, end)
         given = f"cached_attention(cache, layer=1, ...) for tokens {start}..{end - 1}, {start} tokens in the cache"
         got = cached_attention(cache, 1, q[:, new], k[:, new], v[:, new])
+        held = [layer["keys"].shape[1] for layer in cache]
+        check.equal(held, [0, end], given=given + ", tokens held in layers 0 and 1 afterwards", wrong=[
+            ([0, start], "Nothing is kept for the next iteration."),
+            ([0, end + end - start], "The new tokens are written twice."),
+            ([end, 0], "The keys went to layer 0; the call said layer=1."),
+        ])
         alone = attend(q[:, new], k[:, new], v[:, new], square[:end - start, :end - start])
         blind = attend(q[:, new], k[:, :end], v[:, :end], torch.ones(end - start, end, dtype=torch.bool))
         check.equal(got, whole[:, new], tolerance=1e-4, given=given + ", compared with all tokens at once", wrong=[
             (alone, "The new tokens attend to each other alone; they should see what the cache holds, too."),
             (blind, "The new tokens see those that follow them in the same iteration."),
-        ])
-        held = [layer["keys"].shape[1] for layer in cache]
-        check.equal(held, [0, end], given=given + ", tokens held in layers 0 and 1", wrong=[
-            ([0, 0], "Nothing is kept for the next iteration."),
-            ([end, 0], "The keys went to layer 0; the call said layer=1."),
         ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
@@ -504,7 +510,8 @@ print(f"\nFewer tokens by a factor of {runs[False][0][0] / runs[True][0][0]:.1f}
 #
 # A model has two layers, 0 and 1. A prompt comes in three chunks, and after them the first token of the answer.
 # `STEPS` holds everything that might happen, sorted by the alphabet. **Two of these steps never happen.** Put the other
-# 16 in an order in which each step finds what it needs (2 marks).
+# 16 in an order in which each step finds what it needs. There is more than one right order. Of the 2 marks, half a mark
+# each is for the right 16 steps, for the order inside a chunk, for the order from chunk to chunk, and for the first token.
 #
 # "attend in layer 0: cache + chunk 2" means that the tokens of chunk 2 attend to what layer 0's cache holds, with your
 # mask, whose last row stands for the last token in the cache.
@@ -532,8 +539,9 @@ STEPS = [
 ]
 
 # %% [markdown]
-# There is more than one right order. Write a loop that makes the list, copy the texts in line by line, or sort them
-# here and paste what stands below the list:
+# Write a loop that makes the list, or copy the texts in line by line, or sort them here and paste what stands below the
+# list. (Tab goes from the list box to the buttons, the arrow keys choose a step, the space bar presses a button. One
+# button leaves a step out.)
 
 # %%
 ordering(STEPS, "build_order", leave_out=True)
@@ -636,7 +644,7 @@ written_in = [[] for _ in cache]  # written_in[layer][position] = iteration
 for iteration, num_tokens in enumerate([4, 4, 2, 1, 1], start=1):
     start = len(written_in[0])
     logits = forward(small_model, text[start:start + num_tokens], start, cache)
-    if start + num_tokens == len(text):  # the prompt is complete: a token comes out
+    if start + num_tokens == len(text):  # all of the text is computed: a token comes out
         text.append(int(logits.argmax()))
     for held, cells in zip(cache, written_in):
         cells += [iteration] * (held["keys"].shape[1] - len(cells))

@@ -24,6 +24,10 @@ def test_every_possible_order_passes(order: list[str], capsys: pytest.CaptureFix
     assert wrong_steps(order, RULES) == too_early(order, RULES) == []
 
 
+def test_the_visible_check_forgives_spaces_around_a_step() -> None:
+    check_steps("tea", ["boil ", " brew", "fill cup", "drink"], checks.seal(RULES))
+
+
 def test_the_first_step_that_comes_too_early_is_told_why() -> None:
     problems = too_early(["fill cup", "drink", "brew", "boil"], RULES)
     assert problems[0] == ("step 2, 'drink', comes before 'brew', which it needs", "It is only water so far.")
