@@ -1,19 +1,26 @@
-"""Widgets for notebooks: put entries in order without typing. A widget changes no answer; it prints what to paste.
+"""Widgets for notebooks: put entries in order without typing. A widget changes no answer; it shows what to paste.
 
-Only features that ipywidgets 7.7.1 (Colab) and 8.1 share are used. Import it where it is needed: it loads ipywidgets.
+Only what ipywidgets 7.7.1 (Colab) and 8.1 share is relied on. Import this module where it is needed: it loads
+ipywidgets.
 """
 
+import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 
-MOST_ROWS = 14
+TOOLTIPS = {
+    "up": "Move {} one place up",
+    "down": "Move {} one place down",
+    "join / part": "Put {} into the iteration of the entry above, or take it out",
+    "out / in": "Leave {} out of the answer, or put it back",
+}
 
 
 def ordering(labels: Sequence[str], name: str = "order", *, leave_out: bool = False,
              share_iterations: bool = False) -> "Ordering":
-    """A list to put in order, and below it the Python list to paste into the answer cell, as `name = [...]`.
+    """A list to put in order with buttons, and below it the Python list to paste: `name = [...]`.
 
     `leave_out`: entries may be left out (distractors). `share_iterations`: neighbours may be joined into one iteration;
     the answer is then a list of lists. ValueError for no labels, or for one that stands twice.
@@ -22,10 +29,11 @@ def ordering(labels: Sequence[str], name: str = "order", *, leave_out: bool = Fa
 
 
 class Ordering(widgets.VBox):
-    """One list box and a few buttons that act on the entry chosen in it.
+    """One row of buttons for each place in the list; the labels move, the rows stay.
 
-    A pair of buttons for each entry would lose the keyboard's focus on every move, for the row moves away from under
-    it. Here the focus stays on the button, the choice moves with the entry, and a screen reader reads both.
+    Rows that moved would be drawn anew and drop the keyboard's focus. (A list box would be lost on keyboards too:
+    JupyterLab takes the arrow keys for itself.) Where ipywidgets can move the focus, from version 8 on, it goes along
+    with the label.
     """
 
     def __init__(self, labels: Sequence[str], name: str, leave_out: bool, share_iterations: bool) -> None:
@@ -34,21 +42,19 @@ class Ordering(widgets.VBox):
         self._name, self._share = name, share_iterations
         self._labels = list(labels)  # those left out stand at the end
         self._num_in = len(labels)
-        self._joined = [False] * len(labels)  # of places, not of labels: the iterations stay while entries move
-        self.list_box = widgets.Select(description="Order:", rows=min(len(labels), MOST_ROWS) + 1,
-                                       layout=widgets.Layout(width="95%", max_width="640px"))
-        self.up = _button("Move up", "Move the chosen entry one place up", lambda _: self._move(-1))
-        self.down = _button("Move down", "Move the chosen entry one place down", lambda _: self._move(+1))
-        self.join = _button("Join / part", "Put the chosen entry into the iteration of the one above, or out of it",
-                            lambda _: self._join())
-        self.out = _button("Leave out / put back", "Leave the chosen entry out of the answer, or put it back",
-                           lambda _: self._leave_out())
+        self._joined = [False] * len(labels)  # of places, not of labels: the iterations stay while labels move
+        actions = {"up": self._up, "down": self._down}
+        actions |= {"join / part": self._join} if share_iterations else {}
+        actions |= {"out / in": self._leave_out} if leave_out else {}
+        self.buttons = [{action: self._button(place, action, do) for action, do in actions.items()}
+                        for place in range(len(labels))]
+        self._shown = [widgets.HTML() for _ in labels]
         self.text = widgets.Textarea(description="To paste:", rows=3,
                                      layout=widgets.Layout(width="95%", max_width="640px"))
-        buttons = [self.up, self.down, *[self.join] * share_iterations, *[self.out] * leave_out]
-        self._show(0)
-        row = widgets.HBox(buttons, layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__(children=[self.list_box, row, self.text])
+        self._show()
+        rows = [widgets.HBox([*buttons.values(), shown])
+                for buttons, shown in zip(self.buttons, self._shown, strict=True)]
+        super().__init__(children=[*rows, self.text])
 
     def __repr__(self) -> str:
         return f"A list to put in order, shown where the notebook runs: {self.text.value}"
@@ -65,6 +71,10 @@ class Ordering(widgets.VBox):
             iterations[iteration].append(label)
         return iterations
 
+    def press(self, label: str, action: str) -> None:
+        """Does what a click on the button `action` ("up", "down", ...) beside `label` does."""
+        self.buttons[self._labels.index(label)][action].click()
+
     def _iterations(self) -> list[int]:
         """The iteration of each entry that is in."""
         found: list[int] = []
@@ -72,41 +82,53 @@ class Ordering(widgets.VBox):
             found.append(found[-1] + (not self._joined[place]) if found else 0)
         return found
 
-    def _move(self, step: int) -> None:
-        place = self.list_box.index
-        if 0 <= place + step < self._num_in and place < self._num_in:
-            labels = self._labels
-            labels[place], labels[place + step] = labels[place + step], labels[place]
-            self._show(place + step)
+    def _up(self, place: int) -> int:
+        return self._swap(place, place - 1)
 
-    def _join(self) -> None:
-        place = self.list_box.index
+    def _down(self, place: int) -> int:
+        return self._swap(place, place + 1)
+
+    def _swap(self, place: int, other: int) -> int:
+        if not (0 <= other < self._num_in and place < self._num_in):
+            return place
+        labels = self._labels
+        labels[place], labels[other] = labels[other], labels[place]
+        self._show()
+        return other
+
+    def _join(self, place: int) -> int:
         if 0 < place < self._num_in:
             self._joined[place] = not self._joined[place]
-            self._show(place)
+            self._show()
+        return place
 
-    def _leave_out(self) -> None:
-        place = self.list_box.index
-        is_in = place < self._num_in
+    def _leave_out(self, place: int) -> int:
+        was_in = place < self._num_in
         label = self._labels.pop(place)
-        self._num_in += -1 if is_in else 1
-        target = len(self._labels) if is_in else self._num_in - 1
+        self._num_in += -1 if was_in else 1
+        target = len(self._labels) if was_in else self._num_in - 1
         self._labels.insert(target, label)
-        self._show(target)
+        self._show()
+        return target
 
-    def _show(self, chosen: int) -> None:
-        shown = list(self._labels)
-        for place, iteration in enumerate(self._iterations()):
-            if self._share:
-                shown[place] = f"iteration {iteration}: {shown[place]}"
-        for place in range(self._num_in, len(shown)):
-            shown[place] = f"left out: {shown[place]}"
-        self.list_box.options = shown
-        self.list_box.index = chosen
+    def _button(self, place: int, action: str, do: Callable[[int], int]) -> widgets.Button:
+        def click(_: widgets.Button) -> None:
+            target = do(place)  # where the label stands now
+            focus = getattr(self.buttons[target][action], "focus", None)
+            if target != place and focus is not None:  # ipywidgets 7 has no focus()
+                focus()
+
+        button = widgets.Button(description=action, layout=widgets.Layout(width="auto"))
+        button.on_click(click)
+        return button
+
+    def _show(self) -> None:
+        iterations = self._iterations()
+        for place, label in enumerate(self._labels):
+            text = f"left out: {label}" if place >= self._num_in else label
+            if self._share and place < self._num_in:
+                text = f"iteration {iterations[place]}: {label}"
+            self._shown[place].value = html.escape(text)
+            for action, button in self.buttons[place].items():
+                button.tooltip = TOOLTIPS[action].format(label)
         self.text.value = f"{self._name} = {json.dumps(self.order, ensure_ascii=False)}"
-
-
-def _button(description: str, tooltip: str, on_click: object) -> widgets.Button:
-    button = widgets.Button(description=description, tooltip=tooltip, layout=widgets.Layout(width="auto"))
-    button.on_click(on_click)
-    return button

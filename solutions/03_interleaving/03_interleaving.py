@@ -170,8 +170,8 @@ except orders.OrderError as error:
 # Every order that meets them is right. Each constraint met earns a third of the mark, if all four units stand in the
 # list exactly once. One start is `["P11", …, …, …]`: fill in the rest, or start otherwise.
 #
-# You may type the list, or put it in order with the widget and paste what it says. (Tab goes from the list box to the
-# buttons, the arrow keys choose an entry, the space bar presses a button.)
+# You may type the list, or put it in order with the buttons below and paste the line that they make. (On the keyboard:
+# Tab goes to the next button, the space bar presses it.)
 
 # %%
 ordering(["P12", "D22", "P11", "D21"], "order_two")
@@ -417,7 +417,7 @@ print(f"\nSequence 1 waits {price:.2f} times as long for its first token. Your g
 # 4. It takes three iterations.
 #
 # Within an iteration the order of the labels does not matter.
-# (In this widget, *Join / part* puts the chosen entry into the iteration of the one above it.)
+# (Here the button *join / part* puts an entry into the iteration of the one above it, or takes it out again.)
 
 # %%
 ordering(["P13", "D22", "P11", "D23", "P12", "D21"], "order_hybrid", share_iterations=True)
