@@ -9,6 +9,7 @@ PORT ?= 8888
 BROWSER ?=
 TOKEN ?=
 SUBMISSIONS ?=
+THROUGH ?=
 WORKERS ?= 2
 FIRST_NOTEBOOK := notebooks/00_start_here/00_start_here.ipynb
 
@@ -17,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := lab,cluster,benchmarks,test
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint release solutions grade lock clean
+.PHONY: help lab test lint release solutions grade bundle wheel lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +47,12 @@ solutions: $(INSTALLED)  ## run the solved notebooks into build/solutions/
 grade: $(INSTALLED)  ## grade a folder of submissions; SUBMISSIONS=folder
 	$(if $(SUBMISSIONS),,$(error SUBMISSIONS is empty: give the folder that holds one folder for each learner, make grade SUBMISSIONS=folder))
 	"$(BIN)/python" -m autograder grade "$(SUBMISSIONS)"
+
+bundle: $(INSTALLED)  ## the zip that learners get, build/bundle.zip; THROUGH=04 for the notebooks up to 04
+	"$(BIN)/python" -m autograder bundle $(if $(THROUGH),--through "$(THROUGH)")
+
+wheel: $(INSTALLED)  ## the wheel of course_lib for Colab, in build/wheel/
+	"$(BIN)/python" -m autograder wheel
 
 lock:  ## write requirements.lock anew with the newest versions that fit (torch stays as pinned)
 	tools/lock.sh "$(PYTHON)" "$(EXTRAS)" "$(TORCH)"

@@ -33,6 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--assignment", help="only this one, e.g. 02_chunked_prefill (default: all that are found)")
     command.add_argument("--output", type=Path, default=Path("grades.csv"), help="the CSV file (default: %(default)s)")
 
+    command = commands.add_parser("bundle", help="make the zip that learners get",
+                                  description="Notebooks, course_lib, environment and README; no solutions.")
+    command.add_argument("--through", help="the last notebook to include, e.g. 04 (default: all)")
+    command.add_argument("--output", type=Path, default=Path("build/bundle.zip"), help="default: %(default)s")
+
+    commands.add_parser("wheel", help="build the wheel that Colab takes, in build/wheel/",
+                        description="Builds the wheel of course_lib, in build/wheel/.")
+
     options = parser.parse_args(arguments)
     return COMMANDS[options.command](options)
 
@@ -70,7 +78,26 @@ def _grade(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"release": _release, "solutions": _solutions, "grade": _grade}
+def _bundle(options: argparse.Namespace) -> int:
+    from autograder import bundle
+
+    try:
+        members = bundle.bundle(options.output, options.through)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{options.output}: {len(members)} files")
+    return 0
+
+
+def _wheel(options: argparse.Namespace) -> int:
+    from autograder import bundle
+
+    print(bundle.wheel(Path("build/wheel")))
+    return 0
+
+
+COMMANDS = {"release": _release, "solutions": _solutions, "grade": _grade, "bundle": _bundle, "wheel": _wheel}
 
 if __name__ == "__main__":
     sys.exit(main())

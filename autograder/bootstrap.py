@@ -21,10 +21,10 @@ if importlib.util.find_spec("course_lib") is None:
         if wheel is None:
             from google.colab import files
 
-            print("Please choose the file course_lib-….whl that came with this notebook.")
+            print("Please choose the course's wheel, chunked_prefill_course-….whl.")
             wheel = next(iter(files.upload()), None)
         if wheel is None:
-            raise RuntimeError("No file was chosen: run this cell again and choose the course_lib wheel.")
+            raise RuntimeError("No file was chosen: run this cell again and choose the wheel.")
         # --no-deps leaves Colab's own torch and numpy alone.
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
         importlib.invalidate_caches()

@@ -39,7 +39,8 @@ const source = (cell) => cell.model.sharedModel.getSource();
 def copy_working_tree(repository: Path, target: Path) -> None:
     """Copies what git tracks or would track, so that a test never changes a learner's own notebooks.
 
-    Times are kept and the environment is linked, so that `make lab` in the copy has nothing to install.
+    The environment is linked, and what it was installed from looks old, so that `make lab` in the copy never installs:
+    it would point the environment at the copy.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
@@ -47,6 +48,8 @@ def copy_working_tree(repository: Path, target: Path) -> None:
         if (repository / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(repository / name, target / name)
+    for name in ("requirements.lock", "pyproject.toml"):
+        os.utime(target / name, (0, 0))
     (target / ".venv").symlink_to(sys.prefix)
 
 
