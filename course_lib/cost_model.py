@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from course_lib.trace import Trace
+
+REWEIGHTINGS = 10  # by then the prediction no longer moves
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,26 @@ def fit(traces: Iterable[Trace], source: str = "") -> CostModel:
     columns = torch.tensor([[1.0, *amounts((work.start_pos, work.num_tokens) for work in iteration.work)]
                             for iteration in iterations], dtype=torch.float64)
     seconds = torch.tensor([iteration.end - iteration.start for iteration in iterations], dtype=torch.float64)
-    rows = columns / seconds[:, None]
+    # Relative to what the model predicts: relative to noisy measurements, slow readings would hardly count.
+    predicted = seconds
+    for _ in range(REWEIGHTINGS):
+        coefficients = _least_squares(columns / predicted[:, None], seconds / predicted)
+        predicted = columns @ coefficients
+    return CostModel(*coefficients.tolist(), source=source)
+
+
+def _least_squares(rows: Tensor, target: Tensor) -> Tensor:
+    """The coefficients, none negative, with which the columns of `rows` add up to `target` best."""
     scales = rows.norm(dim=0)  # columns of like size, or rounding decides about their rank
-    kept = [column for column in range(4) if scales[column] > 0]
+    kept = [column for column in range(rows.shape[1]) if scales[column] > 0]
     while True:
-        target = torch.ones(len(rows), 1, dtype=torch.float64)
-        found = torch.linalg.lstsq(rows[:, kept] / scales[kept], target, driver="gelsd").solution[:, 0]
+        found = torch.linalg.lstsq(rows[:, kept] / scales[kept], target[:, None], driver="gelsd").solution[:, 0]
         if found.min() >= 0:
             break
         kept.pop(int(found.argmin()))
-    coefficients = dict(zip(kept, (found / scales[kept]).tolist(), strict=True))
-    return CostModel(*(coefficients.get(column, 0.0) for column in range(4)), source=source)
+    coefficients = torch.zeros_like(scales)
+    coefficients[kept] = found / scales[kept]
+    return coefficients
 
 
 def amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
