@@ -240,13 +240,11 @@ def _rows(panel: _Panel, names: Mapping[str, str], with_idle: bool) -> list[tupl
 
 def _sentence(panel: _Panel, x: str) -> str:
     iterations = panel.trace.iterations
-    waited = {position for wait in panel.waits for position in wait.positions}
-    if x == "ms":
-        longest = max(iterations, key=lambda iteration: (iteration.end - iteration.start, iteration.num_tokens))
-        extreme = f"the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})"
-    else:
-        largest = max(iteration.num_tokens for iteration in iterations)
-        extreme = f"the largest computes {count(largest, 'token')}"
-    text = (f"{count(len(iterations), 'iteration')}; a generating sequence waits in {len(waited) or 'none'} of them; "
-            f"{extreme}.")
+    num_waited = len({position for wait in panel.waits for position in wait.positions})
+    longest = max(iterations, key=lambda iteration: (iteration.end - iteration.start, iteration.num_tokens))
+    extreme = f"the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})"
+    if x == "iterations":
+        extreme = f"the largest computes {count(max(iteration.num_tokens for iteration in iterations), 'token')}"
+    waits = f"a generating sequence waits in {num_waited or 'none'} of them"
+    text = f"{count(len(iterations), 'iteration')}; {waits}; {extreme}."
     return f"{panel.name}: {text}" if panel.name else text
