@@ -17,7 +17,7 @@ DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 CHUNKS_IN_ORDER = "The chunks run in order, each in a later iteration than the one before"
 DECODES_IN_ORDER = "The decode steps run in order, each in a later iteration than the one before"
-NO_LONG_WAIT = ("From iteration 0 until its units are used up, no sequence waits more than one iteration in a row")
+NO_LONG_WAIT = "From iteration 0 until its units are used up, no sequence waits more than one iteration in a row"
 
 
 class OrderError(ValueError):
@@ -104,8 +104,9 @@ def judge(order: Any, labels: Sequence[str], num_iterations: int | None = None) 
                 f"{later} is in iteration {where[later]}, {earlier} in {where[earlier]}. {_reason(earlier, later)}")
     found = {CHUNKS_IN_ORDER: in_order["P"], DECODES_IN_ORDER: in_order["D"], NO_LONG_WAIT: _long_wait(where)}
     if num_iterations is not None:
+        problem = f"this order takes {len(iterations)}; units of different sequences may share an iteration."
         right = len(iterations) == num_iterations
-        found[f"It takes {num_iterations} iterations"] = None if right else f"this order takes {len(iterations)}."
+        found[f"It takes {num_iterations} iterations"] = None if right else problem
     return found
 
 

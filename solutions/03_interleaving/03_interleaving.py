@@ -317,6 +317,9 @@ with checks.exercise("decode_gaps") as check:
         ([4, 1], "This is the distance; between iterations 0 and 4 lie only three others: 1, 2 and 3."),
         ([3], "Neighbours have a gap too: it is 0."),
         ([0, 4, 5], "These are the places of the decode steps; a gap is counted between two of them."),
+        ([0, 3, 0], "A wait before the first decode step lies between no two of them."),
+        ([3, 0, 0], "What follows the last decode step lies between no two of them."),
+        ([0, 0], "These are the gaps between chunks."),
         (3, "There is one gap for each pair of consecutive decode steps, so the answer is a list."),
     ])
     check.call(decode_gaps, ["P11", "D21", "P12", "D22", "P13"], expect=[1], wrong=[
@@ -373,6 +376,8 @@ with checks.exercise("interleave") as check:
         check.equal(sorted(map(str, order)), sorted(units), given=given + ", its units, sorted", wrong=[
             (sorted(units[:both] + units[num_chunks:num_chunks + both]),
              "The rest of the longer list is missing: zip ends with the shorter one."),
+            (sorted(units + abs(num_chunks - num_decodes) * ["None"]),
+             "None fills the places where the shorter list has ended; leave those places out."),
         ])
         for constraint, problem in orders.judge(order, units).items():
             check.true(problem is None, f"Input:   {given}\nGot:     {order}\nNot met: {constraint}: {problem}")
