@@ -73,24 +73,36 @@ def installed(package: str) -> bool:
 # include: 04_scheduler/StallFreeScheduler
 
 # %% [markdown]
-# ## 1. One table, four engines
+# ## 1. Four engines, one vocabulary
 #
 # First the words. *Iteration-level scheduling* (Orca's word) is *continuous batching* in vLLM and Hugging Face and
 # *in-flight batching* in TensorRT-LLM, which also calls prefill the *context phase*, decode the *generation phase* and
 # chunked prefill *chunked context*. SGLang calls a prefill chunk an *extend* and a preempted request *retracted*.
 #
-# Then the knobs, with their defaults in brackets where the engine has a fixed one:
+# Then the knobs, by their names in Python (on a command line `max_num_seqs` is `--max-num-seqs`), with the default in
+# brackets where there is a fixed one:
 #
-# | here | vLLM 0.13 | SGLang | TensorRT-LLM 1.x | transformers 5.23 |
-# |---|---|---|---|---|
-# | `max_num_batched_tokens`, decodes and chunks together | `--max-num-batched-tokens` | none; `--max-prefill-tokens` (16384) bounds the prompts of a prefill batch | `max_num_tokens` (8192) | `max_batch_tokens` |
-# | `enable_chunked_prefill` | `--enable-chunked-prefill` (on) | `--chunked-prefill-size`; -1 turns it off | `enable_chunked_prefill` (off) | always on |
-# | `long_prefill_token_threshold`, most tokens of one prompt in an iteration | `--long-prefill-token-threshold` (0: no limit) | `--chunked-prefill-size`, for all prompts of a batch together | none; every chunk but the last is a multiple of the KV block | none |
-# | hybrid batches: chunks and decodes in one iteration | always | `--enable-mixed-chunk` (**off**) | always | always |
-# | who comes first | running requests, in admission order | prompts; decodes when no prompt can run | generation phase | `scheduler_type`: `"fifo"` (default), decodes; or `"prefill_first"`, prompts |
-# | `max_num_seqs` | `--max-num-seqs` | `--max-running-requests` | `max_batch_size` | `max_requests_per_batch` |
-# | `block_size` | `--block-size` (16) | `--page-size` (1) | `kv_cache_config.tokens_per_block` (32) | `page_size` (256); before 5.17 `block_size` |
-# | `num_kv_blocks` | `--num-gpu-blocks-override` | `--max-total-tokens`, in tokens | `kv_cache_config.max_tokens`, in tokens | `num_blocks` |
+# | here | vLLM 0.13 | SGLang |
+# |---|---|---|
+# | `max_num_batched_tokens`: decodes and chunks together | `max_num_batched_tokens` | none; `max_prefill_tokens` (16384) bounds the prompts of a batch |
+# | `enable_chunked_prefill` | `enable_chunked_prefill` (on) | `chunked_prefill_size`: -1 turns it off |
+# | `long_prefill_token_threshold`: most tokens of one prompt in an iteration | `long_prefill_token_threshold` (0: no limit) | `chunked_prefill_size` |
+# | hybrid batches | always | `enable_mixed_chunk` (**off**) |
+# | who comes first | running requests, in admission order | prompts; decodes when no prompt can run |
+# | `max_num_seqs` | `max_num_seqs` | `max_running_requests` |
+# | `block_size` | `block_size` (16) | `page_size` (1) |
+# | `num_kv_blocks` | `num_gpu_blocks_override` | `max_total_tokens`, in tokens |
+#
+# | here | TensorRT-LLM 1.x | transformers 5.23 |
+# |---|---|---|
+# | `max_num_batched_tokens` | `max_num_tokens` (8192) | `max_batch_tokens` |
+# | `enable_chunked_prefill` | `enable_chunked_prefill` (off) | always on |
+# | `long_prefill_token_threshold` | none; each chunk but the last is a multiple of the KV block | none |
+# | hybrid batches | always | always |
+# | who comes first | generation phase | `scheduler_type`: decodes (`"fifo"`, the default) or prompts (`"prefill_first"`) |
+# | `max_num_seqs` | `max_batch_size` | `max_requests_per_batch` |
+# | `block_size` | `tokens_per_block` (32) of `kv_cache_config` | `page_size` (256); before 5.17 `block_size` |
+# | `num_kv_blocks` | `max_tokens` of `kv_cache_config`, in tokens | `num_blocks` |
 #
 # <details><summary>Where each column comes from</summary>
 #
@@ -163,33 +175,27 @@ prefill_iterations = 8
 # %%
 with checks.exercise("prefill_iterations") as check:
     check.written(prefill_iterations)
-    check.equal(prefill_iterations, 8, given="2,000 tokens; budget 512, of which 6 go to decodes; threshold 256", wrong=[
+    # The same command line in this course's names, run on a simulated clock.
+    config = SchedulerConfig(max_num_batched_tokens=512, max_num_seqs=16, long_prefill_token_threshold=256)
+    chats = [Request(f"chat {number}", [0] * 8, max_tokens=12) for number in range(1, 7)]
+    document = Request("document", [0] * 2000, max_tokens=1, arrival_time=0.001)
+    trace = run(StallFreeScheduler(config), [*chats, document], SimulatedExecutor(CPU_DEFAULT))
+    chunks = [work.num_tokens for iteration in trace.iterations for work in iteration.work
+              if work.request_id == "document"]
+    check.equal(prefill_iterations, len(chunks), given="2,000 tokens; budget 512, 6 of it for decodes; threshold 256",
+                wrong=[
         (4, "That is the budget alone, 2,000 / (512 - 6). The threshold allows one prompt less than that."),
         (7, "7 chunks of 256 are 1,792 tokens: the rest needs an iteration of its own."),
-        (1, "The prompt is longer than the budget, so it is cut."),
         (7.8125, "The last chunk is shorter, but it takes a whole iteration of its own."),
+        (1, "The prompt is longer than the budget, so it is cut."),
     ])
-
-# %% [markdown]
-# The same command line in this course's names, run on a simulated clock:
-
-# %%
-with checks.exercise("the command line, run") as check:
-    check.written(prefill_iterations)
-    command_line = SchedulerConfig(max_num_batched_tokens=512, max_num_seqs=16, long_prefill_token_threshold=256)
-    crowd = [Request(f"chat {number}", [0] * 8, max_tokens=12) for number in range(1, 7)]
-    prompt_of_2000 = Request("2,000 tokens", [0] * 2000, max_tokens=1, arrival_time=0.001)
-    trace = run(StallFreeScheduler(command_line), [*crowd, prompt_of_2000], SimulatedExecutor(CPU_DEFAULT))
-    chunks = [work.num_tokens for iteration in trace.iterations for work in iteration.work
-              if work.request_id == "2,000 tokens"]
-    print(f"chunks of the prompt: {chunks}, {len(chunks)} iterations; your answer was {prefill_iterations}")
-    check.equal(prefill_iterations, len(chunks), given="the engine's count")
+    print(f"chunks of the prompt: {chunks}")
 
 # %% [markdown]
 # ## 2. Chunked is not yet mixed
 #
 # Look at SGLang's column again. It cuts prompts, but a chunk and a decode share an iteration only with
-# `--enable-mixed-chunk`, and prompts come first. Here is that default as a policy of ours. Memory limits and much else
+# `enable_mixed_chunk`, and prompts come first. Here is that default as a policy of ours. Memory limits and much else
 # are left out, as in `StallFreeScheduler`.
 
 
@@ -242,17 +248,17 @@ policies = {  # a decode costs one token of the hybrid budget, so 9 leaves chunk
     "hybrid": StallFreeScheduler(SchedulerConfig(max_num_batched_tokens=9)),
 }
 defaults = {name: run(scheduler, example(), SimulatedExecutor(ONE_SECOND)) for name, scheduler in policies.items()}
-waited = sum(all(work.request_id == "1" for work in iteration.work)
-             for iteration in defaults["chunked, never mixed"].iterations[1:4])
+waited = sum({work.request_id for work in iteration.work} == {"1"}
+             for iteration in defaults["chunked, never mixed"].iterations)
 print(f"Sequence 2 waits for {waited} iterations when chunks are never mixed with decodes. Your guess was {guess_waits}.")
 timeline(defaults, numbers=NUMBERS, title="The running example under three defaults")
 
 # %% [markdown]
-# The three chunks follow each other, and so do the three waits: to sequence 2 they are as long as the whole prompt,
-# and three iterations have three fixed prices. Chunks alone bound the *memory* of an iteration, which is what they were
-# first set for in some engines. To bound the *wait* they have to be mixed with decodes, or at least take turns with
-# them. Sarathi-Serve measured both halves apart (Yi-34B, P99 TBT: hybrid batches without chunks 0.68 s, chunks without
-# hybrid batches 0.17 s, both together 0.14 s; Agrawal et al., OSDI 2024); its chunks-only variant let the two take turns.
+# The three chunks follow each other, and so do the three waits: to sequence 2 they are as long as the whole prompt
+# was, plus the fixed price of two more iterations. Chunks alone bound the *memory* that an iteration needs. To bound the
+# *wait*, chunks have to be mixed with decodes, or at least to take turns with them. Sarathi-Serve measured the halves
+# apart (Yi-34B, P99 TBT): hybrid batches without chunks 0.68 s, chunks without hybrid batches 0.17 s, both together
+# 0.14 s (Agrawal et al., OSDI 2024).
 #
 # So with a server in front of you, ask two questions: *is the prompt cut?* and *what else is in the chunk's iteration?*
 
@@ -342,10 +348,14 @@ else:
     long_prompt = text_requests()[0].num_prompt_tokens
     config = SchedulerConfig(max_num_batched_tokens=-(-long_prompt // 3) + 1)
     run(StallFreeScheduler(config), text_requests(), ModelExecutor(llama))  # warm-up
-    for name, policy in tqdm([("standard", PrefillFirstScheduler), ("hybrid", StallFreeScheduler)], desc="serving"):
-        requests = text_requests()
-        served[name] = run(policy(config), requests, ModelExecutor(llama))
-        answers[name] = {request.request_id: request.output_token_ids for request in requests}
+    repeats = {"standard": [], "hybrid": []}
+    for _ in tqdm(range(5), desc="serving"):
+        for name, policy in [("standard", PrefillFirstScheduler), ("hybrid", StallFreeScheduler)]:
+            requests = text_requests()
+            repeats[name].append(run(policy(config), requests, ModelExecutor(llama)))
+            answers[name] = {request.request_id: request.output_token_ids for request in requests}
+    for name, traces in repeats.items():  # the fastest of five is the one that other programs disturbed least
+        served[name] = min(traces, key=lambda trace: trace.iterations[-1].end)
     for request_id in ["1", "2"]:
         print(f"sequence {request_id}: ...{texts[request_id][-40:]!r} -> "
               f"{tokenizer.decode(answers['hybrid'][request_id])!r}")
@@ -371,7 +381,7 @@ else:
         prompt = torch.tensor([request.prompt_token_ids], device=profile.device)
         generated = reference.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, eos_token_id=None,
                                        max_new_tokens=request.max_tokens, pad_token_id=0)[0, prompt.shape[1]:].tolist()
-        same = generated == answers["hybrid"][request.request_id]
+        same = generated == answers["hybrid"][request.request_id][:len(generated)]
         print(f"sequence {request.request_id}: Hugging Face's Llama gives {'the same' if same else 'other'} tokens")
 
 # %% [markdown]
@@ -423,10 +433,9 @@ def vllm_gaps(chunked: bool) -> list[float]:
     return gaps
 
 
-missing = [what for what, there in [("vLLM", installed("vllm")), ("a CUDA device", profile.device.type == "cuda")]
-           if not there]
+missing = [what for what, there in [("vLLM", installed("vllm")), ("GPU", profile.device.type == "cuda")] if not there]
 if missing:
-    print(f"skipped: no {' and no '.join(missing)} here, so vLLM was not run with chunked prefill on and off")
+    print(f"skipped: there is no {' and no '.join(missing)} here, so vLLM was not run with chunked prefill on and off")
 else:
     for chunked in [False, True]:
         gaps = sorted(vllm_gaps(chunked))
@@ -528,8 +537,8 @@ with checks.exercise("idle_microseconds") as check:
 # %%
 # picture: what the checkpoint's two runs cost sequence 2
 tracks = {request.request_id: order for order, request in enumerate(served["hybrid"].requests, start=1)}
-idle_seconds = {name: {request_id: idle_microseconds(events, track) / 1e6 for request_id, track in tracks.items()}
-                for name, events in exported.items()}
+idle_seconds = {name: {request_id: round(idle_microseconds(events, track)) / 1e6
+                       for request_id, track in tracks.items()} for name, events in exported.items()}
 timeline(served, x="ms", numbers=NUMBERS, idle_times=idle_seconds,
          title="Two texts from a checkpoint, idle time from the Perfetto export")
 
