@@ -464,8 +464,8 @@ timeline(trace_of(order_hybrid), title="Your hybrid order")
 # ### Iterations are not milliseconds
 #
 # So far every iteration counted the same. But a chunk is long and a decode step short. Here are the three orders for
-# a prompt of 2,048 tokens on a simulated clock, fitted to the toy transformer on one CPU core. (Your orders; no
-# stopwatch, so that everybody sees the same numbers.)
+# a prompt of 2,048 tokens on a simulated clock, fitted to the toy transformer on one CPU core. (No stopwatch: the same
+# orders give the same numbers on every machine.)
 
 # %%
 long_prompt = [0] * 2048  # the simulation counts tokens, it does not read them
