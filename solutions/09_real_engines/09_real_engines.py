@@ -119,7 +119,7 @@ def installed(package: str) -> bool:
 #   `generation/configuration_utils.py` and `generation/continuous_batching/scheduler.py`.
 # </details>
 #
-# Such names change with versions (the last column's `block_size` did). So ask the engines that are installed here:
+# Such names change with versions (`block_size` did in `transformers`). So ask the engines that are installed here:
 
 # %%
 KNOBS = {  # engine: where its settings are defined, and the names in the table that are settings there
@@ -541,6 +541,10 @@ idle_seconds = {name: {request_id: round(idle_microseconds(events, track)) / 1e6
                        for request_id, track in tracks.items()} for name, events in exported.items()}
 timeline(served, x="ms", numbers=NUMBERS, idle_times=idle_seconds,
          title="Two texts from a checkpoint, idle time from the Perfetto export")
+
+# %% [markdown]
+# Sequence 2's idle time falls to zero, and the three decode steps beside the chunks each last as long as a chunk. That is
+# the price, and idle time does not show it: report TBT with it (notebook 05).
 
 # %% [markdown]
 # ## What you have shown
