@@ -1,4 +1,4 @@
-"""Widgets for notebooks: put entries in order without typing. A widget changes no answer; it shows what to paste.
+"""Widgets for notebooks: put entries in order without typing, and turn a knob. A widget computes and changes no answer.
 
 Only what ipywidgets 7.7.1 (Colab) and 8.1 share is relied on. Import this module where it is needed: it loads
 ipywidgets.
@@ -7,6 +7,7 @@ ipywidgets.
 import html
 import json
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import ipywidgets as widgets
 
@@ -132,3 +133,51 @@ class Ordering(widgets.VBox):
             for action, button in self.buttons[place].items():
                 button.tooltip = TOOLTIPS[action].format(label)
         self.text.value = f"{self._name} = {json.dumps(self.order, ensure_ascii=False)}"
+
+
+class SweepRow(Protocol):
+    """One row of a sweep: `throughput` in output tokens per second, `p99_tbt` in seconds."""
+
+    budget: int
+    throughput: float
+    p99_tbt: float
+
+
+class HasHtml(Protocol):
+    """A picture of course_lib.plots, or anything else that can be shown as HTML."""
+
+    def _repr_html_(self) -> str: ...
+
+
+def explorer(rows: Sequence[SweepRow], picture: Callable[[int], HasHtml]) -> "Explorer":
+    """A slider over the rows' token budgets; throughput, P99 TBT and `picture(budget)` move with it.
+
+    All pictures are drawn at once, here, so that the slider waits for nothing. ValueError for no rows.
+    """
+    return Explorer(rows, picture)
+
+
+class Explorer(widgets.VBox):
+    """The slider, a line with both numbers, and the picture of the chosen budget."""
+
+    def __init__(self, rows: Sequence[SweepRow], picture: Callable[[int], HasHtml]) -> None:
+        if not rows:
+            raise ValueError("rows is empty; pass at least one row with budget, throughput and p99_tbt")
+        ordered = sorted(rows, key=lambda row: row.budget)
+        self._lines = {row.budget: f"budget {row.budget}: {row.throughput:.1f} tokens/s, "
+                                   f"P99 time between tokens {1000 * row.p99_tbt:.0f} ms" for row in ordered}
+        self._pictures = {row.budget: picture(row.budget)._repr_html_() for row in ordered}
+        self.slider = widgets.SelectionSlider(options=list(self._lines), value=ordered[len(ordered) // 2].budget,
+                                              description="Token budget:", style={"description_width": "initial"},
+                                              layout=widgets.Layout(width="95%", max_width="640px"))
+        self.line, self.picture = widgets.HTML(), widgets.HTML()
+        self.slider.observe(lambda _: self._show(), names="value")
+        self._show()
+        super().__init__(children=[self.slider, self.line, self.picture])
+
+    def __repr__(self) -> str:
+        return f"A slider over token budgets, shown where the notebook runs. {self._lines[self.slider.value]}"
+
+    def _show(self) -> None:
+        self.line.value = f"<b>{html.escape(self._lines[self.slider.value])}</b>"
+        self.picture.value = self._pictures[self.slider.value]
