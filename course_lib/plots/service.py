@@ -33,6 +33,7 @@ def service_curves(
                 color, line = curve_look(ids.index(request_id))
                 seconds, tokens = zip(*points, strict=True)
                 axes.plot(seconds, tokens, color=color, linestyle=line, lw=2.2, label=labels[request_id])
+        for axes in panels:  # now that all curves are drawn: a limit set before would cut the later panels' off
             number_axis(axes, "time (s)", log=False)
             axes.set_ylim(bottom=0)
         panels[0].set_ylabel("tokens computed")

@@ -316,6 +316,8 @@ def test_service_curves_stand_side_by_side_on_the_same_axes():
     assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("unit-fair", "token-fair")
     assert left.get_xlim() == right.get_xlim() and left.get_ylim() == right.get_ylim()
     assert [row[-1] for row in picture.rows] == ["1", "2"]
+    later = plots.service_curves({"first": {"a": [(0, 0), (1, 9)]}, "second": {"a": [(0, 0), (5, 30)]}})
+    assert later.figure.axes[0].get_xlim()[1] >= 5 and later.figure.axes[0].get_ylim()[1] >= 30
     assert [text.get_text() for text in picture.figure.legends[0].get_texts()] == ["document"]
 
 
