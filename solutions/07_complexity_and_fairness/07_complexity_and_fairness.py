@@ -148,13 +148,18 @@ with checks.exercise("fair_cycle") as check:
         ({"1": 8, "2": 8}, "Sequence 2 is generating: it has one token left to compute, so its unit is one token."),
         ({"1": 16, "2": 1}, "That is all that sequence 1 has left; a unit is one chunk of at most chunk_size tokens."),
         ({"1": 4, "2": 4}, "The chunk is shared out; every request gets a unit of its own."),
+        ({"1": 4, "2": 1}, "The chunk is shared out; every request gets a unit of its own."),
         ({"1": 8}, "Only one request gets a unit, or a generating one gets none."),
+        ({"2": 1}, "A request amid its prompt gets nothing; its unit is a chunk."),
         ({"1": 8, "2": -1}, "The work left counts the output too: num_tokens, not num_prompt_tokens."),
         ({}, "Nobody gets anything: is there an entry for each active request?"),
     ], given="fair_cycle([request 1 with 16 of 24 prompt tokens left, request 2 generating], chunk_size=8)")
     check.equal(fair_cycle([in_progress("a", 20, 15)], 8), {"a": 5},
                 given="fair_cycle([request a with 5 prompt tokens left], chunk_size=8)",
                 wrong=[({"a": 8}, "The last chunk is no longer than what is left.")])
+    check.equal([one.num_computed_tokens, two.num_computed_tokens], [8, 9],
+                given="num_computed_tokens of requests 1 and 2 after fair_cycle",
+                wrong=[([16, 10], "fair_cycle only plans; update_from_output counts, once the work is done.")])
     gone = in_progress("b", 6, 7, num_output_tokens=2, max_tokens=2)
     check.equal(fair_cycle([gone, two], 8), {"2": 1}, given="fair_cycle([request b that is finished, request 2], 8)",
                 wrong=[({"b": 1, "2": 1}, "Request b is finished: it has departed and gets no unit.")])
@@ -208,38 +213,49 @@ def document_and_chats() -> list[Request]:
 
 
 run(unit_fair(256), document_and_chats(), ModelExecutor(device_model))  # warm-up
-print(f"{'chunk':>6} {'iterations':>11} {'tasks of the':>13} {'scheduler, µs':>14} {'scheduler,':>11} {'model,':>8} "
-      f"{'scheduler':>10}")
-print(f"{'size':>6} {'':>11} {'document':>13} {'an iteration':>14} {'ms in all':>11} {'ms':>8} {'share':>10}")
+rows = []
 for chunk_size in tqdm([long_prompt, long_prompt // 4, long_prompt // 16, long_prompt // 64], desc="measuring"):
     trace = run(unit_fair(chunk_size), document_and_chats(), ModelExecutor(device_model))
     tasks = sum(work.request_id == "document" for iteration in trace.iterations for work in iteration.work)
     scheduling = [iteration.scheduling_seconds for iteration in trace.iterations]
-    model_ms = 1000 * sum(iteration.end - iteration.start for iteration in trace.iterations)
-    print(f"{chunk_size:>6} {len(trace.iterations):>11} {tasks:>13} {1e6 * statistics.median(scheduling):>14.1f} "
-          f"{1000 * sum(scheduling):>11.2f} {model_ms:>8.0f} {100_000 * sum(scheduling) / model_ms:>9.2f}%")
+    model = sum(iteration.end - iteration.start for iteration in trace.iterations)
+    rows.append(f"{chunk_size:>6} {tasks:>13} {len(trace.iterations):>11} {1e6 * statistics.median(scheduling):>14.1f} "
+                f"{1000 * sum(scheduling):>11.2f} {1000 * model:>8.0f} {sum(scheduling) / model:>10.2%}")
+print(f"{'chunk':>6} {'tasks of the':>13} {'iterations':>11} {'scheduler, µs':>14} {'scheduler,':>11} {'model,':>8} "
+      f"{'scheduler /':>12}")
+print(f"{'size':>6} {'document':>13} {'in all':>11} {'an iteration':>14} {'ms in all':>11} {'ms':>8} {'model':>10}")
+print("\n".join(rows))
 
 # %% [markdown]
-# The scheduler's time *an iteration* hardly knows the chunk size. What grows is the number of tasks, and with it the
-# scheduler's total. It stays small beside the model here; a fast model with short iterations is where it bites.
+# The scheduler's time *an iteration* hardly depends on the chunk size. The document's tasks do: ⌈P/C⌉ + O − 1. While the
+# chats decode anyway, its chunks ride along in their iterations; once there are more chunks than that, each is one more
+# iteration, for the scheduler and for the model. The scheduler's part stays small here. A fast model with short
+# iterations is where it bites.
 #
 # What does the time an iteration depend on, then? The next cell has no model, just a clock, and more and more
 # chats.
 
 # %%
 # measurement: the scheduler's own time against the number of requests
-print(f"{'active requests':>15} {'scheduler, µs an iteration':>27} {'µs a task':>10}")
+rows = []
 for num_chats in tqdm([4, 16, 64, 256], desc="measuring"):
     chats = [Request(f"chat {number}", [1] * 16, 60) for number in range(num_chats)]
     trace = run(unit_fair(16, max_num_seqs=num_chats), chats, SimulatedExecutor(ONE_SECOND))
     microseconds = 1e6 * statistics.median(iteration.scheduling_seconds for iteration in trace.iterations)
-    print(f"{num_chats:>15} {microseconds:>27.1f} {microseconds / num_chats:>10.2f}")
+    rows.append(f"{num_chats:>15} {microseconds:>27.1f} {microseconds / num_chats:>10.2f}")
+print(f"{'active requests':>15} {'scheduler, µs an iteration':>27} {'µs a task':>10}")
+print("\n".join(rows))
 
 # %% [markdown]
 # So an iteration costs the scheduler time in proportion to the number of active requests, and a request costs it time
-# in proportion to its tasks. And it has to remember more. A standard scheduler needs one bit a request: prompt done or
-# not. A chunked one keeps a number, `num_computed_tokens`, and a request half done holds memory between two chunks.
-# That memory is the next section.
+# in proportion to its tasks. And it has to remember more between two iterations:
+#
+# | a standard scheduler | a chunked one, besides | one whose memory can run out, besides |
+# |---|---|---|
+# | who waits, who runs | how far each prompt is: `num_computed_tokens` | who holds how many blocks of memory |
+# | each request's outputs | that a half-computed prompt holds memory | that outputs may have to be computed again |
+#
+# The last column is the subject of section 4.
 #
 # ### Multiple choice
 #
@@ -483,6 +499,9 @@ grade("07_complexity_and_fairness", "preempt_tail", globals())
 #   lower the budget and go on to the next `position`.
 # - **Second gap** (rule 3): the new requests. It is the second loop of the scheduler above with two more conditions.
 #
+# If the engine tells you by a `PlanError` that a request in the plan is not running, it was preempted and planned all
+# the same.
+#
 # <details><summary>Hint: a nudge</summary>
 #
 # For the first gap: what is different about `request` itself once it has been preempted? May it still be planned? For
@@ -544,18 +563,23 @@ class PreemptiveScheduler(PooledScheduler):
 # %% nbgrader={"grade": true, "grade_id": "PreemptiveScheduler_check", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # check: PreemptiveScheduler
 def plans_and_preemptions(requests: list[Request], num_kv_blocks: int | None, max_num_batched_tokens: int = 9,
-                          scheduler: type[Scheduler] = PreemptiveScheduler) -> list[tuple[dict[str, int], list[str]]]:
+                          threshold: int = 0, scheduler: type[Scheduler] = PreemptiveScheduler
+                          ) -> list[tuple[dict[str, int], list[str]]]:
     """For each iteration its plan and who was preempted; blocks hold 4 tokens, at most 4 requests run."""
-    config = SchedulerConfig(max_num_batched_tokens, 4, block_size=4, num_kv_blocks=num_kv_blocks)
+    config = SchedulerConfig(max_num_batched_tokens, 4, long_prefill_token_threshold=threshold, block_size=4,
+                             num_kv_blocks=num_kv_blocks)
     trace = run(scheduler(config), requests, SimulatedExecutor(OneSecond()))
-    return [({work.request_id: work.num_tokens for work in iteration.work}, list(iteration.preempted))
+    return [({work.request_id: work.num_tokens for work in iteration.work}, sorted(iteration.preempted))
             for iteration in trace.iterations]
 
 
 with checks.exercise("PreemptiveScheduler") as check:
     check.equal(plans_and_preemptions(arriving_mid_run(), num_kv_blocks=None),
                 plans_and_preemptions(arriving_mid_run(), num_kv_blocks=None, scheduler=StallFreeScheduler),
-                given="the running example with ample memory: the same plans as in notebook 04")
+                given="the running example with ample memory: the same plans as in notebook 04", wrong=[
+        ([({"2": 8}, []), ({"2": 1, "1": 9}, []), ({"2": 1, "1": 9}, []), ({"2": 1, "1": 6}, []), ({"1": 1}, []),
+          ({"1": 1}, [])], "The budget is not lowered by what a running request takes."),
+    ])
     check.equal(plans_and_preemptions(arriving_mid_run(), num_kv_blocks=8),
                 [({"2": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1}, ["1"]),
                  ({"1": 9}, []), ({"1": 9}, []), ({"1": 6}, []), ({"1": 1}, []), ({"1": 1}, [])],
@@ -563,24 +587,43 @@ with checks.exercise("PreemptiveScheduler") as check:
         ([({"2": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"1": 1}, []),
           ({"1": 1}, [])], "Nobody is preempted, though iteration 3 needs 9 blocks of 8: compare with the free ones."),
         ([({"2": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, ["1"]), ({"1": 9}, []),
-          ({"1": 9}, []), ({"1": 6}, []), ({"1": 1}, []), ({"1": 1}, [])],
+          ({"1": 7}, []), ({"1": 1}, []), ({"1": 1}, [])],
          "In iteration 3 sequence 1 is preempted and comes back at once: after a preemption nobody is admitted."),
         ([({"2": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1}, []), ({"1": 8}, []), ({"1": 1}, []),
           ({"1": 1}, [])], "In iteration 3 sequence 1 is left out and keeps its blocks; it should be preempted."),
         ([({"2": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1, "1": 8}, []), ({"2": 1}, []), ({"1": 9}, []),
           ({"1": 9}, []), ({"1": 6}, []), ({"1": 1}, []), ({"1": 1}, [])],
          "Sequence 1 is preempted in iteration 3, but the SchedulerOutput does not say so (preempted_req_ids)."),
+        ([({"2": 8}, []), ({"2": 1}, []), ({"2": 1}, []), ({"2": 1}, []), ({"1": 9}, []), ({"1": 9}, []), ({"1": 6}, []),
+          ({"1": 1}, []), ({"1": 1}, [])],
+         "Sequence 1 waits until its whole prompt fits; only the tokens of this iteration have to."),
     ])
     check.equal(plans_and_preemptions(arriving_mid_run(max_tokens=(4, 7)), num_kv_blocks=10),
                 [({"2": 8}, []), *[({"2": 1, "1": 8}, [])] * 3, ({"2": 1, "1": 1}, []), ({"2": 1}, ["1"]),
                  ({"2": 1, "1": 8}, []), ({"1": 9}, []), ({"1": 9}, []), ({"1": 1}, [])],
-                given="longer answers (4 and 7 tokens) with 10 blocks of 4 tokens: (plan, preempted) of each iteration")
+                given="longer answers (4 and 7 tokens) with 10 blocks of 4 tokens: (plan, preempted) of each iteration",
+                wrong=[([({"2": 8}, []), *[({"2": 1, "1": 8}, [])] * 3, ({"2": 1}, ["1"]), *[({"2": 1, "1": 8}, [])] * 2,
+                         ({"1": 9}, []), ({"1": 1}, []), ({"1": 1}, [])],
+                        "In iteration 4 sequence 1 needs one block and one is free: it may take the last one.")])
+    check.equal(plans_and_preemptions([Request("a", [0] * 12, 2), Request("b", [0] * 16, 1), Request("c", [0] * 3, 3),
+                                       Request("d", [0] * 2, 1)], num_kv_blocks=6, max_num_batched_tokens=40, threshold=8),
+                [({"a": 8, "b": 8, "c": 3, "d": 2}, []), ({"a": 4}, ["b", "c"]), ({"a": 1, "b": 8}, []),
+                 ({"b": 8, "c": 4}, []), ({"c": 1}, [])],
+                given="prompts a: 12, b: 16, c: 3, d: 2; 6 blocks of 4 tokens, budget 40, threshold 8", wrong=[
+        ([({"a": 8, "b": 8, "c": 3, "d": 2}, []), ({"a": 4, "b": 8}, ["c"]), ({"a": 1, "c": 4}, []), ({"c": 1}, [])],
+         "In iteration 1 b needs two blocks. Preempting c frees one; that is not enough: go on (while, not if)."),
+        ([({"a": 8, "b": 8, "c": 3, "d": 2}, []), ({"a": 4}, ["b", "c"]), ({"a": 1, "c": 4}, []), ({"b": 8, "c": 1}, []),
+          ({"b": 8}, [])], "c and b wait in the wrong order: whoever is preempted goes to the front of the queue."),
+        ([({"a": 8, "b": 8, "c": 3, "d": 2}, []), ({"a": 4}, ["b", "c"]), ({"a": 1, "b": 8, "c": 4}, []),
+          ({"b": 8, "c": 1}, [])], "In iteration 2 the pool is full; c is admitted although no block is free."),
+    ])
     check.equal(plans_and_preemptions([Request("a", [0] * 8, 2), Request("b", [0] * 12, 1), Request("c", [0] * 2, 1)],
                                       num_kv_blocks=4, max_num_batched_tokens=20),
                 [({"a": 8}, []), ({"a": 1}, []), ({"b": 12, "c": 2}, [])],
                 given="a: prompt 8, b: prompt 12, c: prompt 2; 4 blocks of 4 tokens, budget 20", wrong=[
         ([({"a": 8, "c": 2}, []), ({"a": 1}, []), ({"b": 12}, [])],
          "b is passed over for c: stop at the first that does not fit."),
+        ([({"a": 8, "b": 12}, []), ({"a": 1, "c": 2}, [])], "b needs three blocks, two are free: it has to wait."),
         ([({"a": 8, "b": 8}, []), ({"a": 1}, ["b"]), ({"b": 12, "c": 2}, [])],
          "b is cut to the free blocks; its share comes from rule 1 alone, and for all of it blocks must be free."),
     ])
@@ -620,8 +663,8 @@ timeline(traces, numbers={"1": 1, "2": 2}, title="The running example under thre
 # %% [markdown]
 # A prime marks work done again. With 10 blocks sequence 1 has two tokens out when it is preempted: it is generating, so
 # its user sees the stall, and the recompute but for its last iteration is idle time. With 8 blocks it is hit twice,
-# both times amid its prompt: no idle time, since it has no token yet, but its first token comes late. The hatched
-# figure in the margin does not show that; TTFT does. And sequence 2 never notices: it came first.
+# both times amid its prompt: no idle time, since it has no token yet, but its first token comes late. The idle
+# time in the margin does not show that; TTFT does. And sequence 2 never notices: it came first.
 #
 # Is it still the same text? The reciting model of notebook 02, three requests, one generous pool and two tight ones:
 
@@ -636,8 +679,8 @@ def recite(num_kv_blocks: int | None) -> dict[str, str]:
     config = SchedulerConfig(64, 3, num_kv_blocks=num_kv_blocks)
     trace = run(PreemptiveScheduler(config), requests, ModelExecutor(reciter))
     num_tokens = sum(iteration.num_tokens for iteration in trace.iterations)
-    print(f"{num_kv_blocks or 'ample'} blocks: {sum(request.num_preemptions for request in requests)} preemptions, "
-          f"{len(trace.iterations)} iterations, {num_tokens} tokens computed")
+    print(f"{num_kv_blocks or 'ample'} blocks: preemptions {sum(request.num_preemptions for request in requests)}, "
+          f"iterations {len(trace.iterations)}, tokens computed {num_tokens}")
     return {request.request_id: decode(request.output_token_ids) for request in requests}
 
 
