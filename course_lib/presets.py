@@ -58,7 +58,7 @@ def _prefill(source: str, length: int, seconds: float) -> Measurement:
 
 
 def _decodes(source: str, batch: int, context: int, seconds: float) -> Measurement:
-    return Measurement(f"{source}: {batch} decodes", (((context, 1),) * batch,), seconds)
+    return Measurement(f"{source}: {batch} decode step{'s' * (batch > 1)}", (((context, 1),) * batch,), seconds)
 
 
 def _chunks(length: int, chunk_size: int, seconds: float) -> Measurement:
@@ -80,7 +80,7 @@ YI_34B_MEASUREMENTS = (
     _decodes("figure-2", 16, 1020, 0.07725), _decodes("figure-2", 32, 1020, 0.08790),
     _decodes("figure-2", 64, 1020, 0.12781), _decodes("figure-2", 128, 1020, 0.18933),
     _decodes("table-2", 4, 1030, 0.06812), _prefill("table-2", 1024, 0.21724),
-    Measurement("table-2: chunk of 1021, 3 decodes", (((0, 1021), *((1030, 1),) * 3),), 0.21765),
+    Measurement("table-2: chunk of 1021, 3 decode steps", (((0, 1021), *((1030, 1),) * 3),), 0.21765),
     _chunks(2047, 512, 0.43568), _chunks(2047, 1024, 0.44417), _chunks(2047, 16384, 0.37813),
     _chunks(4095, 512, 0.92196), _chunks(4095, 1024, 0.93226), _chunks(4095, 2048, 0.79390),
     _chunks(4095, 16384, 0.77544),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import ipywidgets as widgets
+from tqdm.auto import tqdm
 
 TOOLTIPS = {
     "up": "Move {} one place up",
@@ -166,7 +167,7 @@ class Explorer(widgets.VBox):
         ordered = sorted(rows, key=lambda row: row.budget)
         self._lines = {row.budget: f"budget {row.budget}: {row.throughput:.1f} tokens/s, "
                                    f"P99 time between tokens {1000 * row.p99_tbt:.0f} ms" for row in ordered}
-        self._pictures = {row.budget: picture(row.budget)._repr_html_() for row in ordered}
+        self._pictures = {row.budget: picture(row.budget)._repr_html_() for row in tqdm(ordered, desc="drawing")}
         self.slider = widgets.SelectionSlider(options=list(self._lines), value=ordered[len(ordered) // 2].budget,
                                               description="Token budget:", style={"description_width": "initial"},
                                               layout=widgets.Layout(width="95%", max_width="640px"))

@@ -1,12 +1,13 @@
-"""The ordering widget, headless: what its buttons do to the list that it prints."""
+"""The widgets, headless: what buttons do to the list that is printed, and what a slider moves."""
 
 import html
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
-from course_lib.widgets import Ordering, ordering
+from course_lib.widgets import Explorer, Ordering, explorer, ordering
 
 
 def shown(widget: Ordering) -> list[str]:
@@ -100,3 +101,52 @@ def test_only_this_module_loads_ipywidgets() -> None:
     code = ("import sys, course_lib, course_lib.orders, course_lib.checks; assert 'ipywidgets' not in sys.modules;"
             "import course_lib.widgets; assert 'ipywidgets' in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@dataclass
+class Row:
+    budget: int
+    throughput: float
+    p99_tbt: float
+
+
+class Drawn:
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+
+    def _repr_html_(self) -> str:
+        return f"<p>picture of {self.budget}</p>"
+
+
+def knob(log: list[int]) -> Explorer:
+    def picture(budget: int) -> Drawn:
+        log.append(budget)
+        return Drawn(budget)
+
+    return explorer([Row(512, 70.25, 0.15), Row(128, 44.0, 0.06), Row(2048, 77.0, 0.54)], picture)
+
+
+def test_the_slider_moves_both_numbers_and_the_picture() -> None:
+    widget = knob([])
+    assert widget.slider.options == (128, 512, 2048) and widget.slider.value == 512
+    for budget, numbers in [(512, "70.2 tokens/s, P99 time between tokens 150 ms"),
+                            (2048, "77.0 tokens/s, P99 time between tokens 540 ms"),
+                            (128, "44.0 tokens/s, P99 time between tokens 60 ms")]:
+        widget.slider.value = budget
+        assert widget.line.value == f"<b>budget {budget}: {numbers}</b>"
+        assert widget.picture.value == f"<p>picture of {budget}</p>"
+        assert f"budget {budget}: {numbers}" in repr(widget)
+
+
+def test_moving_the_slider_draws_nothing_anew() -> None:
+    log: list[int] = []
+    widget = knob(log)
+    assert sorted(log) == [128, 512, 2048]
+    widget.slider.value = 128
+    widget.slider.value = 2048
+    assert len(log) == 3
+
+
+def test_an_explorer_needs_rows() -> None:
+    with pytest.raises(ValueError, match="rows is empty"):
+        explorer([], Drawn)
