@@ -118,9 +118,12 @@ def likely_mistake(state: PoolState, right: Step, got: Step) -> str | None:
     """The key (in MISCONCEPTIONS of notebook 07) of the mistake that a wrong step looks like."""
     ids = [one.request_id for one in state.running]
     everybody = {one.request_id: one for one in [*state.running, *state.waiting]}
+    total = {key: one.num_prompt_tokens + one.num_output_tokens for key, one in everybody.items()}
+    if not all(type(n) is int and n <= total.get(key, 0) for key, n in got.plan.items()):
+        return None  # not a number, or more tokens than there are: nothing below could be counted
     new = [request_id for request_id in got.plan if request_id not in ids]
     expected_new = [request_id for request_id in right.plan if request_id not in ids]
-    more = [request_id for request_id in new if request_id not in expected_new and request_id in everybody]
+    more = [request_id for request_id in new if request_id not in expected_new]
     gone = [request_id for request_id in ids if request_id in got.waiting]
 
     def in_use(requests: list[str]) -> int:

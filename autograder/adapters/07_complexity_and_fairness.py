@@ -72,7 +72,7 @@ def PreemptiveScheduler(learner: Learner, payload: dict, ask: Ask) -> dict:
             raise TypeError(f"schedule() must return a SchedulerOutput, got {output!r}")
         reply = ask({
             "plan": _pairs(output.num_scheduled_tokens),
-            "preempted": list(output.preempted_req_ids),
+            "preempted": [str(request_id) for request_id in output.preempted_req_ids],
             "waiting": [request.request_id for request in scheduler.waiting],
             "running": [request.request_id for request in scheduler.running],
             "num_computed_tokens": {key: _plain_int(request.num_computed_tokens) for key, request in live.items()},
@@ -100,6 +100,8 @@ def _state(request: Request) -> tuple:
 def _pairs(plan: Mapping[str, int] | Iterable) -> list[list]:
     if not isinstance(plan, Mapping):
         raise TypeError(f"a plan is a dict, request id -> number of tokens, got {plan!r}")
+    if not all(isinstance(request_id, str) for request_id in plan):
+        raise TypeError(f"the keys of a plan are request ids, got {list(plan)}")
     return [[request_id, _plain_int(num_tokens)] for request_id, num_tokens in plan.items()]
 
 

@@ -152,9 +152,11 @@ def _blocks_case(requirement: str) -> list[int]:
     if requirement == "tokens that fill their blocks exactly":
         return [size * held, size * random.randint(1, 4), held, size]
     if requirement == "a block that is begun":
-        return [size * held, size * random.randint(0, 3) + random.randint(1, size - 1), held, size]
+        places = random.randint(0, size - 1)
+        new = places + size * random.randint(0, 3) + random.randint(1, size - 1)
+        return [size * held - places, new, held, size]
     places = random.randint(3, size - 1)
-    return [size * held - places, random.choice([random.randint(2, places - 1), places + 1]), held, size]
+    return [size * held - places, random.randint(2, places - 1), held, size]
 
 
 def _wrong_blocks(case: list[int]) -> list[tuple[int, str]]:

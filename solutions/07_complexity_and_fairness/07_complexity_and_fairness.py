@@ -493,10 +493,10 @@ grade("07_complexity_and_fairness", "preempt_tail", globals())
 
 # %% [markdown]
 # Write its successor. The frame of the loop over `running` is given, with the request's share and the blocks it needs.
-# It counts with `position`, since `running` gets shorter at its end while you preempt. There are two gaps:
+# There are two gaps:
 #
-# - **First gap** (rule 2): one running request. Make room or end the pass (`break`); else hold the blocks, write the plan,
-#   lower the budget and go on to the next `position`.
+# - **First gap** (rule 2): one running request. Make room for it, as far as that goes. If it is still running then, hold
+#   the blocks, write the plan and lower the budget.
 # - **Second gap** (rule 3): the new requests. It is the second loop of the scheduler above with two more conditions.
 #
 # If the engine tells you by a `PlanError` that a request in the plan is not running, it was preempted and planned all
@@ -511,8 +511,8 @@ grade("07_complexity_and_fairness", "preempt_tail", globals())
 # <details><summary>Hint: the idea</summary>
 #
 # Note everybody that `preempt_tail(self)` returns in `preempted`. Two things stop you from preempting further: enough
-# blocks are free, or `request` is in `preempted`. After that loop, the second case still has to end the pass. Two
-# requests are the same if `one is other`; `in` works too.
+# blocks are free, or `request` is in `preempted`. In the second case there is nothing left
+# to plan for it.
 # </details>
 
 
@@ -529,12 +529,13 @@ class PreemptiveScheduler(PooledScheduler):
         config, budget = self.config, self.config.max_num_batched_tokens
         plan: dict[str, int] = {}
         preempted: list[Request] = []
-        position = 0
-        while position < len(self.running):
-            request = self.running[position]
+        for request in list(self.running):  # a copy: preempting shortens the list itself
+            if request in preempted:
+                break  # it is out, and so is everybody behind it
             num_tokens = self.share(request, budget)
             needed = blocks_needed(request.num_computed_tokens, num_tokens,
                                    self.blocks_held[request.request_id], config.block_size)
+            # First gap (rule 2): make room, then plan this request.
             ### BEGIN SOLUTION
             while needed > self.num_free_blocks and request not in preempted:
                 preempted.append(preempt_tail(self))
@@ -543,9 +544,8 @@ class PreemptiveScheduler(PooledScheduler):
             self.hold(request, needed)
             plan[request.request_id] = num_tokens
             budget -= num_tokens
-            position += 1
             ### END SOLUTION
-        # New requests, by rule 3.
+        # Second gap (rule 3): new requests.
         ### BEGIN SOLUTION
         while not preempted and self.waiting and budget > 0 and len(self.running) < config.max_num_seqs:
             num_tokens = self.share(self.waiting[0], budget)

@@ -10,6 +10,7 @@ MAKE_ROOM = """\
 END_OF_PASS = """\
             if request in preempted:
                 break
+            self.hold(request, needed)
 """
 ADMISSION = """\
             num_tokens = self.share(self.waiting[0], budget)
@@ -69,26 +70,21 @@ MUTANTS = [
     _tail("end_of_queue", "waiting.appendleft(request)", "waiting.append(request)"),
     # PreemptiveScheduler: rule 2
     _scheduler("overcommitted", MAKE_ROOM, ""),
-    _scheduler("overcommitted", "            self.hold(request, needed)\n            plan[request.request_id] = num_tokens\n"
-               "            budget -= num_tokens\n            position += 1\n",
-               "            self.hold(request, 0)\n            plan[request.request_id] = num_tokens\n"
-               "            budget -= num_tokens\n            position += 1\n"),
+    _scheduler("overcommitted", END_OF_PASS, END_OF_PASS.replace("needed)", "0)")),
     _scheduler("left_out", MAKE_ROOM + END_OF_PASS,
-               "            if needed > self.num_free_blocks:\n                position += 1\n                continue\n"),
+               "            if needed > self.num_free_blocks:\n                continue\n            self.hold(request, needed)\n"),
     _scheduler("overcommitted", "while needed > self.num_free_blocks and request not in preempted:",
                "if needed > self.num_free_blocks and request not in preempted:"),
     _scheduler("last_block", "while needed > self.num_free_blocks and",
                "while needed > 0 and needed >= self.num_free_blocks and"),
     _scheduler("not_the_tail", "preempted.append(preempt_tail(self))",
                "self.running.append(self.running.pop(0))\n                preempted.append(preempt_tail(self))"),
-    _scheduler("planned_after_preemption", END_OF_PASS, ""),
+    _scheduler("planned_after_preemption", END_OF_PASS, "            self.hold(request, needed)\n"),
     _scheduler("not_reported", "tuple(request.request_id for request in preempted)", "()"),
     _scheduler("back_of_queue", "preempted.append(preempt_tail(self))",
                "preempted.append(preempt_tail(self))\n                self.waiting.rotate(-1)"),
-    _scheduler("counts_itself", "            position += 1",
-               "            request.num_computed_tokens += num_tokens\n            position += 1"),
-    _scheduler("budget_not_reduced", "            budget -= num_tokens\n            position += 1",
-               "            position += 1"),
+    _scheduler("counts_itself", END_OF_PASS, END_OF_PASS + "            request.num_computed_tokens += num_tokens\n"),
+    _scheduler("budget_not_reduced", "            budget -= num_tokens\n        # Second", "        # Second"),
     # PreemptiveScheduler: rule 3
     _scheduler("admits_after_preemption", "while not preempted and self.waiting", "while self.waiting"),
     _scheduler("pool_ignored_for_new",
