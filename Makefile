@@ -15,6 +15,8 @@ FIRST_NOTEBOOK := notebooks/00_start_here/00_start_here.ipynb
 
 BIN := $(abspath $(VENV))/bin
 INSTALLED := $(VENV)/.installed
+# A second environment, with the versions that Colab pins, in which the tests run every notebook.
+COLAB := .venv-colab/.installed
 EXTRAS := lab,cluster,benchmarks,test
 
 .DEFAULT_GOAL := help
@@ -31,7 +33,7 @@ lab: $(INSTALLED)  ## open the course in JupyterLab; PORT=8888 BROWSER=no TOKEN=
 	    $(if $(filter no,$(BROWSER)),--no-browser) $(if $(TOKEN),--IdentityProvider.token=$(TOKEN)) \
 	    $(if $(filter 0,$(shell id -u)),--allow-root)
 
-test: $(INSTALLED) lint  ## install what is missing, lint, run every test; WORKERS=2
+test: $(INSTALLED) $(COLAB) lint  ## install what is missing, lint, run every test; WORKERS=2
 	tools/system_packages.sh
 	"$(BIN)/python" -m pytest -n $(WORKERS) --dist loadgroup --durations 10
 
@@ -59,6 +61,11 @@ lock:  ## write requirements.lock anew with the newest versions that fit (torch 
 
 clean:  ## remove builds and caches, never notebooks or grades
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(COLAB): requirements-colab.lock
+	test -x .venv-colab/bin/python || $(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install -r requirements-colab.lock
+	touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, got {sys.version.split()[0]}: make PYTHON=python3.12")'
