@@ -511,8 +511,7 @@ grade("07_complexity_and_fairness", "preempt_tail", globals())
 # <details><summary>Hint: the idea</summary>
 #
 # Note everybody that `preempt_tail(self)` returns in `preempted`. Two things stop you from preempting further: enough
-# blocks are free, or `request` is in `preempted`. In the second case there is nothing left
-# to plan for it.
+# blocks are free, or `request` is in `preempted`. In the second case there is nothing left to plan for it.
 # </details>
 
 

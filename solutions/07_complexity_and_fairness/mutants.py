@@ -12,6 +12,7 @@ END_OF_PASS = """\
                 break
             self.hold(request, needed)
 """
+PLAN = "            plan[request.request_id] = num_tokens\n"
 ADMISSION = """\
             num_tokens = self.share(self.waiting[0], budget)
             needed = blocks_needed(0, num_tokens, 0, config.block_size)
@@ -84,7 +85,7 @@ MUTANTS = [
     _scheduler("back_of_queue", "preempted.append(preempt_tail(self))",
                "preempted.append(preempt_tail(self))\n                self.waiting.rotate(-1)"),
     _scheduler("counts_itself", END_OF_PASS, END_OF_PASS + "            request.num_computed_tokens += num_tokens\n"),
-    _scheduler("budget_not_reduced", "            budget -= num_tokens\n        # Second", "        # Second"),
+    _scheduler("budget_not_reduced", END_OF_PASS + PLAN + "            budget -= num_tokens\n", END_OF_PASS + PLAN),
     # PreemptiveScheduler: rule 3
     _scheduler("admits_after_preemption", "while not preempted and self.waiting", "while self.waiting"),
     _scheduler("pool_ignored_for_new",
