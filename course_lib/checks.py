@@ -40,12 +40,14 @@ class CheckFailed(AssertionError):
 
 
 def show(value: Any) -> str:
-    """`value` on one line, cut where it is long; a tensor by shape, dtype and first values, a model by its class."""
+    """`value` on one line, cut where it is long; a small mask whole, other tensors by shape, dtype and first values."""
     if isinstance(value, torch.Tensor):
-        first = value.detach().cpu().flatten()[:6].tolist()
+        value = value.detach().cpu()
+        if value.dtype == torch.bool and value.dim() == 2 and value.numel() <= 48:
+            return f"tensor of shape {tuple(value.shape)}, torch.bool, rows {value.int().tolist()}"
+        first = value.flatten()[:6].tolist()
         values = _short.repr([float(f"{item:.4g}") if isinstance(item, float) else item for item in first])
-        shape = tuple(value.shape)
-        return f"tensor of shape {shape}, {value.dtype}, first values {values}"
+        return f"tensor of shape {tuple(value.shape)}, {value.dtype}, first values {values}"
     if isinstance(value, torch.nn.Module):
         return f"{type(value).__name__}(...)"
     return " ".join(line.strip() for line in _short.repr(value).splitlines())
@@ -150,24 +152,26 @@ class Check:
     def __init__(self, name: str) -> None:
         self.name = name
         self.count = 0
+        self._of_variable = False
         self.praise: str | None = None  # said at the end instead of the number of comparisons
 
     def call(self, function: Callable, *args: Any, expect: Any, wrong: Wrong = (), given: str | None = None,
              tolerance: float = 1e-6) -> None:
         """Calls the learner's function and compares its answer; `given` replaces the call as the shown input."""
         shown = given or f"{function.__name__}({', '.join(show(arg) for arg in args)})"
-        nothing = (None, "The function gives nothing back: is there a `return` at its end?")
-        self.equal(function(*args), expect, given=shown, wrong=[*wrong, nothing], tolerance=tolerance)
+        self.equal(function(*args), expect, given=shown, wrong=wrong, tolerance=tolerance)
 
     def equal(self, got: Any, expected: Any, *, given: str, wrong: Wrong = (), tolerance: float = 1e-6) -> None:
         """Compares an answer that is there already."""
         if difference := differs(expected, got, tolerance):
-            cause = likely_misconception(got, wrong, tolerance)
-            raise CheckFailed(explain(given, expected, got, difference, cause))
+            nothing = "The function gives nothing back: is there a `return` at its end?"
+            wrong = wrong if self._of_variable else [*wrong, (None, nothing)]
+            raise CheckFailed(explain(given, expected, got, difference, likely_misconception(got, wrong, tolerance)))
         self.count += 1
 
     def written(self, value: Any) -> None:
         """An answer that is a variable, not a function: None means that it was not filled in."""
+        self._of_variable = True
         if value is None:
             raise NotImplementedError(f"{self.name} is still None: fill in the cell above and run it")
 

@@ -1,6 +1,6 @@
 """From a trace to what its timeline shows: one box per piece of work, and the stretches in which a sequence waits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +77,12 @@ def waits(trace: Trace) -> list[Wait]:
                 found.append(Wait(request.request_id, run[0], run[-1]))
                 run = []
     return found
+
+
+def in_a_row(found: Sequence[Wait]) -> str:
+    """How long the longest of these waits is, as a clause, where more than one iteration is waited."""
+    lengths = [len(wait.positions) for wait in found]
+    return f", at most {max(lengths)} in a row" if sum(lengths) > 1 else ""
 
 
 def is_decode(work: Work, request: RequestInfo) -> bool:

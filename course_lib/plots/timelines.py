@@ -103,8 +103,7 @@ def timeline(
             axes.set_title(panel.name)
             _label_rows(axes, panel, names)
             labels += _draw(axes, panel, x)
-        shown = {box.kind for panel in panels for box in panel.boxes}
-        shown |= {"wait" for panel in panels if panel.waits}
+        shown = {box.kind for panel in panels for box in panel.boxes} | {"wait" for panel in panels if panel.waits}
         handles = [Patch(label=label, **STYLES[kind]) for kind, label in LEGEND.items() if kind in shown]
         figure.legend(handles=handles, loc="outside lower center", ncols=2 if "recompute" in shown else len(handles))
         fit_labels(figure, labels)
@@ -227,11 +226,12 @@ def _rows(panel: _Panel, names: Mapping[str, str], with_idle: bool) -> list[tupl
     rows = []
     for request_id in (request.request_id for request in panel.trace.requests):
         mine = [box for box in panel.boxes if box.request_id == request_id]
+        waits = [wait for wait in panel.waits if wait.request_id == request_id]
         row = (
             names[request_id],
             cell([box.position for box in mine if box.kind != "decode"]),
             cell([box.position for box in mine if box.kind == "decode"]),
-            cell([position for wait in panel.waits if wait.request_id == request_id for position in wait.positions]),
+            cell([position for wait in waits for position in wait.positions]) + lanes.in_a_row(waits),
         )
         idle = duration(panel.idle[request_id]) if request_id in panel.idle else ""
         rows.append(row + (idle,) * with_idle)
@@ -245,6 +245,6 @@ def _sentence(panel: _Panel, x: str) -> str:
     extreme = f"the longest takes {duration(longest.end - longest.start)} ({count(longest.num_tokens, 'token')})"
     if x == "iterations":
         extreme = f"the largest computes {count(max(iteration.num_tokens for iteration in iterations), 'token')}"
-    waits = f"a generating sequence waits in {num_waited or 'none'} of them"
+    waits = f"a generating sequence waits in {num_waited or 'none'} of them{lanes.in_a_row(panel.waits)}"
     text = f"{count(len(iterations), 'iteration')}; {waits}; {extreme}."
     return f"{panel.name}: {text}" if panel.name else text

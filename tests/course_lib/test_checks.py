@@ -55,6 +55,18 @@ def test_a_forgotten_return_is_recognised() -> None:
         checks.exercise("f").call(lambda: None, expect=[1])
 
 
+def test_none_is_a_forgotten_return_unless_a_variable_is_checked() -> None:
+    check = checks.exercise("f")
+    with pytest.raises(CheckFailed, match="is there a `return`"):
+        check.equal(None, 1, given="f()")
+    with pytest.raises(CheckFailed, match="None is what I asked about"):
+        check.equal(None, 1, given="f()", wrong=[(None, "None is what I asked about.")])
+    check.written({"a": None})
+    with pytest.raises(CheckFailed) as raised:
+        check.equal(None, 1, given="answers['a']")
+    assert "return" not in str(raised.value)
+
+
 def test_the_input_is_shown_as_it_was_before_the_call() -> None:
     def clear(items: list[int]) -> int:
         items.clear()
@@ -169,6 +181,11 @@ def test_anything_is_shown_on_one_line(value: Any) -> None:
 def test_a_tensor_is_shown_by_shape_dtype_and_first_values() -> None:
     shown = show(torch.arange(8.0).reshape(2, 4).requires_grad_())
     assert shown == "tensor of shape (2, 4), torch.float32, first values [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]"
+
+
+def test_a_small_mask_is_shown_whole_a_large_one_by_its_first_values() -> None:
+    assert show(torch.ones(2, 3).tril().bool()) == "tensor of shape (2, 3), torch.bool, rows [[1, 0, 0], [1, 1, 0]]"
+    assert show(torch.ones(9, 9).bool()).endswith("first values [True, True, True, True, True, True]")
 
 
 def failing(error: Exception) -> Callable[[], None]:

@@ -171,6 +171,17 @@ def test_summary_and_table_state_what_the_trace_says():
     )
 
 
+def test_summary_and_table_tell_one_long_wait_from_as_many_short_ones():
+    prompt, steps = [("long", 3 * j, 3, j == 2) for j in range(3)], [("chat", 3 + j, 1, True) for j in range(3)]
+    back_to_back = trace_of(*[[work] for work in (steps[0], *prompt, *steps[1:])])
+    in_turns = trace_of(*[[work] for pair in zip(prompt, steps, strict=True) for work in pair])
+    picture = plots.timeline({"standard": back_to_back, "in turns": in_turns})
+    assert "standard: 6 iterations; a generating sequence waits in 3 of them, at most 3 in a row;" in picture.summary
+    assert "in turns: 6 iterations; a generating sequence waits in 3 of them, at most 1 in a row;" in picture.summary
+    assert [row[-1] for row in picture.rows] == ["0", "3 (1–3), at most 3 in a row",
+                                                 "0", "3 (0, 2, 4), at most 1 in a row"]
+
+
 @pytest.mark.parametrize("num_steps", [40, 200])
 def test_labels_that_do_not_fit_are_dropped_and_the_legend_stays(num_steps):
     batches = [[("chat", 0, 3, True)], *([("chat", 3 + step, 1, True)] for step in range(num_steps))]
