@@ -76,12 +76,15 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Span:
-    """One sequence's rows among the tokens of a batch, and the keys these rows may attend to."""
+    """One sequence's rows among the tokens of a batch, and the keys these rows may attend to.
+
+    Three kinds: a decode step (no mask, every key is seen), a whole prompt (`is_causal`), and a chunk with a mask.
+    """
 
     rows: slice
     cache: KVCache
     num_keys: int
-    mask: Tensor | None  # (rows, num_keys), True = may attend; None: every row sees every key
+    mask: Tensor | None  # (rows, num_keys): bool, True = may attend, or float, added to the scores
     is_causal: bool = False  # a whole prompt from position 0: the kernel makes the mask, and skips half the work
 
 

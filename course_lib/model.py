@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import linear
 
 from course_lib.kv_cache import KVCache
@@ -88,7 +87,7 @@ class ToyTransformer(nn.Module):
         for chunk, length in zip(batch, map(len, token_ids), strict=True):
             start, end = chunk.cache.num_computed_tokens, chunk.cache.num_computed_tokens + length
             whole_prompt, one_token = start == 0, length == 1
-            mask = None if whole_prompt or one_token else causal_lower_right(length, end)
+            mask = None if whole_prompt or one_token else self._chunk_mask(length, end)
             spans.append(Span(slice(first_row, first_row + length), chunk.cache, end, mask,
                               is_causal=whole_prompt and not one_token))
             positions.append(torch.arange(start, end))
@@ -120,6 +119,17 @@ class ToyTransformer(nn.Module):
                              f"{mask.dtype} of shape {tuple(mask.shape)}")
         span = Span(slice(0, length), cache, mask.shape[1], mask)
         return self._run(token_ids.to(self.device), positions, [span])[0]
+
+    def _chunk_mask(self, num_rows: int, num_keys: int) -> Tensor:
+        """What attention adds to the scores of a chunk's rows, the last `num_rows` of `num_keys` tokens: 0, or minus
+        infinity for the keys that come after a row's own."""
+        if self.device.type == "cuda":
+            # Here torch has a kernel that needs no mask in memory. Its module takes a second to import.
+            from torch.nn.attention.bias import causal_lower_right
+
+            return causal_lower_right(num_rows, num_keys)
+        minus_infinity = torch.full((num_rows, num_keys), float("-inf"), dtype=self.lm_head.weight.dtype)
+        return minus_infinity.triu_(num_keys - num_rows + 1)
 
     def _run(self, token_ids: Tensor, positions: Tensor, spans: list[Span]) -> Tensor:
         hidden = self.model.embed_tokens(token_ids)
