@@ -1,6 +1,7 @@
 """`python -m autograder`: release notebooks, build the solved ones, grade a folder of submissions."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("folder", type=Path, metavar="FOLDER")
     command.add_argument("--assignment", help="only this one, e.g. 02_chunked_prefill (default: all that are found)")
     command.add_argument("--output", type=Path, default=Path("grades.csv"), help="the CSV file (default: %(default)s)")
+    command.add_argument("--jobs", type=int, metavar="N", help="so many at a time (default: one for each core)")
+    command.add_argument("--again", action="store_true", help="also what is graded already and has not changed")
+    command.add_argument("--no-sandbox", action="store_true",
+                         help="run submissions with your own rights; only for those you would run by hand")
+    command.add_argument("--backend", choices=["local", "dask"], default="local", help="default: %(default)s")
+    command.add_argument("--address", help="of the dask scheduler, e.g. tcp://host:8786; its workers must see the "
+                                           "course's folder under the same path")
 
     command = commands.add_parser("bundle", help="make the zip that learners get",
                                   description="Notebooks, course_lib, environment and README; no solutions.")
@@ -67,15 +75,44 @@ def _solutions(options: argparse.Namespace) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
-    from autograder import grade
+    # jsonschema would spend two seconds on a grammar for the formats of addresses, which notebooks do not use.
+    sys.modules.setdefault("rfc3987_syntax", None)
+    from autograder import warm
+    from autograder.sandbox import SandboxError
 
-    if not options.folder.is_dir():
-        print(f"there is no folder {options.folder}", file=sys.stderr)
+    if mistake := _mistake(options):
+        print(mistake, file=sys.stderr)
         return 2
-    rows = grade.grade(options.folder, options.assignment, options.output)
+    try:
+        with contextlib.ExitStack() as stack:
+            start = None
+            if options.backend == "local":  # under way while this process imports nbgrader
+                start = stack.enter_context(warm.Start(Course.current(), not options.no_sandbox))
+            from autograder import grade, parallel, release
+
+            how = grade.Options(sandbox=not options.no_sandbox, jobs=options.jobs, again=options.again,
+                                dask_address=options.address)
+            try:
+                rows = grade.grade(options.folder, options.assignment, options.output, options=how, start=start)
+            except (parallel.WorkerLost, release.ReleaseError, grade.Busy, ValueError) as error:
+                print(error, file=sys.stderr)
+                return 1
+    except SandboxError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(grade.table(rows))
     print(f"marks: {options.output}; feedback: {Course.current().grading / 'feedback'}")
     return 0
+
+
+def _mistake(options: argparse.Namespace) -> str | None:
+    if not options.folder.is_dir():
+        return f"there is no folder {options.folder}"
+    if options.jobs is not None and options.jobs < 1:
+        return f"--jobs must be at least 1, got {options.jobs}"
+    if (options.backend == "dask") != (options.address is not None):
+        return "--backend dask and --address tcp://host:port go together: give both or neither"
+    return None
 
 
 def _bundle(options: argparse.Namespace) -> int:

@@ -1,23 +1,34 @@
 """Grades a folder of submissions with nbgrader: marks, a feedback page each, and a status that tells 0 from trouble."""
 
+import contextlib
 import csv
+import fcntl
+import functools
+import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps import NbGraderAPI
 from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, preprocessors, release, submissions
+from autograder import course_api, judge, parallel, preprocessors, release, sources, submissions, warm
 from autograder.course import Course
+from autograder.progress import Progress
+from autograder.submissions import Submission
 
 GRADED, MANUAL, FAILED, MISSING = "graded", "needs manual grading", "failed", "missing"
+
+
+class Busy(RuntimeError):
+    """Another process is grading in the same course."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,25 @@ class Row:
     status: str
 
 
+@dataclass(frozen=True)
+class Options:
+    """How to grade, as the command line has it."""
+
+    sandbox: bool = True
+    jobs: int | None = None  # None: one for each core
+    again: bool = False  # also what was graded before and has not changed
+    dask_address: str | None = None
+    settings: Config | None = None  # over nbgrader_config.py
+
+
 def grade(folder: Path, assignment: str | None = None, output: Path = Path("grades.csv"),
-          course: Course | None = None) -> list[Row]:
+          course: Course | None = None, options: Options = Options(), start: warm.Start | None = None) -> list[Row]:
     """Grades every submission in `folder`, writes `output` (CSV), and returns a row per student and assignment.
 
-    One bad submission never stops the others: its row says why. Grading a folder again replaces the marks of
-    the cells; scores that a person gave stay. Raises ValueError for an unknown assignment.
+    One bad submission never stops the others: its row says why. What is graded already and has not changed, nor its
+    checks, is not graded again, so a batch that was killed goes on where it stopped. Grading anew replaces the marks
+    of the cells; scores that a person gave stay. `start` is a warm start that is under way.
+    Raises ValueError for an unknown assignment, SandboxError without a sandbox, Busy while another grades.
     """
     course = course or Course.current()
     known = course.names()
@@ -47,12 +71,64 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
         found = [submission for submission in found if submission.assignment == assignment]
     wanted = sorted({assignment} if assignment else {one.assignment for one in found} & set(known))
 
-    register(course, wanted)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(course))
+        if options.dask_address is None:
+            start = start or stack.enter_context(warm.Start(course, options.sandbox))
+        register(course, wanted)
+        judge.secret(course)
+        settings = Config(options.settings or {})
+        settings.Judge.sandbox = options.sandbox
+        statuses = _grade_all(course, found, options, settings, start)
+        return _export(course, wanted, students, statuses, output)
+
+
+@contextlib.contextmanager
+def _alone(course: Course) -> Iterator[None]:
+    """Keeps a second grading of the same course away."""
+    (course.grading / "autograded").mkdir(parents=True, exist_ok=True)
+    with open(course.grading / "autograded" / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(f"another process is grading in {course.grading}: wait until it is done") from None
+        yield
+
+
+def _grade_all(course: Course, found: list[Submission], options: Options, settings: Config,
+               start: warm.Start | None) -> dict[tuple[str, str], str]:
+    progress = Progress(course, repr((options.sandbox, options.settings)))
     statuses: dict[tuple[str, str], str] = {}
-    with course_api.api(course) as api:
-        for submission in tqdm(found, desc="grading", unit="submission"):
-            statuses[submission.student, submission.assignment] = _grade_one(api, course, submission)
-    return _export(course, wanted, students, statuses, output)
+    left = []
+    for one in found:
+        if problem := _problem(one):
+            statuses[one.student, one.assignment] = f"{FAILED}: {problem}"
+        elif not options.again and progress.is_graded(one) and _in_gradebook(course, one):
+            statuses[one.student, one.assignment] = _status(course, one.student, one.assignment)
+        else:
+            left.append(one)
+    jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(len(left), 1))
+    if start and left:
+        settings.merge(start.settings())
+    place = functools.partial(_workplace, course, settings, progress, options.sandbox and start is None)
+    done = parallel.each(place, left, jobs, options.dask_address)
+    for one, status in tqdm(done, total=len(left), desc="grading", unit="submission"):
+        statuses[one.student, one.assignment] = status
+    return statuses
+
+
+@contextlib.contextmanager
+def _workplace(course: Course, settings: Config, progress: Progress, starts: bool
+               ) -> Iterator[Callable[[Submission], str]]:
+    """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
+    with contextlib.ExitStack() as stack:
+        if starts:
+            settings = Config(settings)
+            settings.merge(stack.enter_context(warm.Start(course)).settings())
+        # Workers wait for each other's writes; sqlite's own 5 seconds are too few for many of them.
+        settings.CourseDirectory.db_url = f"{course.database}?timeout=120"
+        api = stack.enter_context(course_api.api(course, settings))
+        yield functools.partial(_grade_one, api, course, progress)
 
 
 def register(course: Course, assignments: list[str]) -> None:
@@ -74,14 +150,26 @@ def register(course: Course, assignments: list[str]) -> None:
                     )
 
 
-def _grade_one(api: NbGraderAPI, course: Course, submission: submissions.Submission) -> str:
+def _problem(submission: Submission) -> str | None:
+    if not submissions.STUDENT.fullmatch(submission.student):
+        return f"rename the folder {submission.student!r}: letters, digits, spaces and . @ _ - only"
+    return submission.problem
+
+
+def _in_gradebook(course: Course, submission: Submission) -> bool:
+    with Gradebook(course.database) as gradebook:
+        try:
+            gradebook.find_submission(submission.assignment, submission.student)
+        except MissingEntry:
+            return False
+    return True
+
+
+def _grade_one(api: NbGraderAPI, course: Course, progress: Progress, submission: Submission) -> str:
     student, assignment = submission.student, submission.assignment
-    if not submissions.STUDENT.fullmatch(student):
-        return f"{FAILED}: rename the folder {student!r}: letters, digits, spaces and . @ _ - only"
-    if submission.problem:
-        return f"{FAILED}: {submission.problem}"
     folder = course.grading / "submitted" / student / assignment
     try:
+        progress.forget(submission)
         # Only the notebook: a file like torch.py beside it would be imported.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -91,7 +179,9 @@ def _grade_one(api: NbGraderAPI, course: Course, submission: submissions.Submiss
                 result = step(assignment, student)
             if not result["success"]:
                 return f"{FAILED}: {course_api.reason(result)}"
-        return _status(course, student, assignment)
+        status = _status(course, student, assignment)
+        progress.record(submission)
+        return status
     except Exception as error:
         return f"{FAILED}: {type(error).__name__}: {error}"
 
@@ -101,8 +191,8 @@ def _status(course: Course, student: str, assignment: str) -> str:
         unmarked = sorted(grade.name for grade in gradebook.find_submission(assignment, student).notebooks[0].grades
                           if grade.needs_manual_grade or (grade.auto_score is None and grade.manual_score is None))
     graded = course.grading / "autograded" / student / assignment / f"{assignment}.ipynb"
-    crashes = [preprocessors.crash(cell) for cell in nbformat.read(graded, as_version=4).cells]
-    story = next(filter(None, crashes), None)
+    checks = filter(sources.is_check, nbformat.read(graded, as_version=4).cells)  # other cells may pretend to be one
+    story = next(filter(None, map(preprocessors.crash, checks)), None)
     if story:
         return f"{MANUAL}: {story.splitlines()[0]} {story.splitlines()[-1]}"
     return f"{MANUAL}: {', '.join(unmarked)}" if unmarked else GRADED

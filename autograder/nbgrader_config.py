@@ -10,7 +10,6 @@ from nbgrader.preprocessors import (
     CheckCellMetadata,
     ClearHiddenTests,
     ClearOutput,
-    Execute,
     GetGrades,
     IgnorePattern,
     LimitOutput,
@@ -56,8 +55,10 @@ c.Autograde.sanitize_preprocessors = [
     ClearOutput, DropDuplicates, OverwriteKernelspec, OverwriteCells, CheckCellMetadata,
 ]
 c.Autograde.autograde_preprocessors = [
-    Execute, IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveGrades, AssignLatePenalties, CheckCellMetadata,
+    "autograder.judge.Judge",  # by name: it imports torch, which release and formgrader need not wait for
+    IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveGrades, AssignLatePenalties, CheckCellMetadata,
 ]
+# These hold for the judge, and for nbgrader's own Execute where somebody puts it back.
 c.Execute.timeout = 120  # seconds a cell
 c.Execute.startup_timeout = 60
 c.Execute.shutdown_kernel = "immediate"
@@ -67,3 +68,4 @@ c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = ".*"
 
 c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
+c.HTMLExporter.sanitize_html = True  # instructors open these pages, formgrader's too: no scripts of learners

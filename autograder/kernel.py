@@ -1,0 +1,222 @@
+"""One kernel that runs a submission, seen from the grader: cells in, outputs out, and a talk with `kernel_side`.
+
+Everything that comes from a kernel is untrusted: messages are bounded in size and number, only known kinds are
+read, nothing is unpickled, and a kernel that misbehaves is stopped, never asked to behave.
+"""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import zmq
+from jupyter_client.session import Session
+from nbformat import NotebookNode
+
+from autograder import plain
+from autograder.kernel_start import KERNEL_FILE
+from autograder.limits import Limits
+from autograder.outputs import Outputs, content_of, is_idle
+
+PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+MAX_PARTS = 4_000_000  # commas in a message: a short text can decode to gigabytes of small objects
+WATCH_SECONDS = 0.4  # between two looks at what a kernel uses
+
+
+class KernelStopped(Exception):
+    """The learner's code ended the kernel, or used too much of something; the text is for the learner."""
+
+
+class KernelStartError(RuntimeError):
+    """A kernel did not come up: not the learner's doing."""
+
+
+class Process(Protocol):
+    """The outermost process of a kernel, as subprocess.Popen has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
+
+
+class Launcher(Protocol):
+    """Starts kernels, in a sandbox or not."""
+
+    def inside(self, folder: Path) -> str:
+        """The path that `folder` has for the kernel."""
+
+    def launch(self, folder: Path, limits: Limits) -> Process:
+        """Starts the kernel whose connection file lies in `folder`."""
+
+    def story(self, process: Process) -> str:
+        """What a process that did not come up wrote about it."""
+
+
+class Ended(Exception):
+    """The code of a talk came to its end before the judge did: type and message of the learner's exception."""
+
+
+class Kernel:
+    """A kernel of its own process, sockets and folder. Close it, or use it with `with`."""
+
+    def __init__(self, launcher: Launcher, folder: Path, limits: Limits, startup_timeout: float = 60) -> None:
+        """Starts the kernel in the new folder `folder`; raises KernelStartError if it does not come up."""
+        self._folder, self._limits = folder, limits
+        self._context = zmq.Context.instance()
+        self._session = Session(key=uuid.uuid4().hex.encode())
+        self._watched = 0.0
+        self._request = ""
+        folder.mkdir(mode=0o700)
+        self._write_connection(launcher.inside(folder))
+        self._process = launcher.launch(folder, limits)
+        self._sockets: dict[str, zmq.Socket] = {}
+        try:
+            self._connect(launcher, monotonic() + startup_timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends every process of the kernel and removes its folder."""
+        self._process.kill()
+        self._process.wait()
+        for socket in self._sockets.values():
+            socket.close(linger=0)
+        shutil.rmtree(self._folder, onerror=_make_removable)
+
+    def run(self, source: str, deadline: float) -> list[NotebookNode]:
+        """Runs a cell and returns its outputs, cut to the limits. Raises KernelStopped."""
+        self._request = self._send(source, silent=False)
+        outputs = Outputs(self._limits.shown)
+        replied = idle = False
+        while not (replied and idle):
+            try:
+                channel, message = self._receive(monotonic() + 5 if replied else deadline)
+            except KernelStopped:
+                if replied:  # a message over the socket's limit closed it, and later output would be missed too
+                    raise KernelStopped("Your code wrote too much output at once.") from None
+                raise
+            if channel == "iopub":
+                idle = idle or is_idle(message)
+                outputs.add(message)
+            elif channel == "shell":
+                replied = True
+                if any(one.get("source") == "ask_exit" for one in content_of(message, "payload", list, [])):
+                    raise KernelStopped("Your code ended its own process (exit or quit).")
+        return outputs.cells
+
+    def begin(self, code: str) -> None:
+        """Starts code that makes input requests; then take turns with `heard` and `say`."""
+        self._request = self._send(code, silent=True)
+
+    def heard(self, deadline: float) -> Any:
+        """The next request of the code that `begin` started. Raises Ended, KernelStopped, plain.PlainError."""
+        while True:
+            channel, message = self._receive(deadline)
+            if channel == "stdin":
+                return plain.decode(content_of(message, "prompt", str, ""))
+            if channel == "shell":
+                name, text = (content_of(message, key, str, "") for key in ("ename", "evalue"))
+                raise Ended(name[:80] or "nothing", text[:2000])
+
+    def say(self, value: Any) -> None:
+        """Answers the request that was heard last."""
+        self._session.send(self._sockets["stdin"], "input_reply", {"value": plain.encode(value), "status": "ok"})
+
+    def _write_connection(self, inside: str) -> None:
+        connection = {"transport": "ipc", "ip": f"{inside}/ipc", "key": self._session.key.decode(),
+                      "signature_scheme": "hmac-sha256", **PORTS}
+        (self._folder / KERNEL_FILE).write_text(json.dumps(connection))
+
+    def _connect(self, launcher: Launcher, deadline: float) -> None:
+        self._poller = zmq.Poller()
+        for channel, kind, size in (("shell", zmq.DEALER, 16 * 2**20), ("iopub", zmq.SUB, 32 * 2**20),
+                                    ("stdin", zmq.DEALER, 2 * plain.MAX_CHARS)):
+            socket = self._sockets[channel] = self._context.socket(kind)
+            socket.set(zmq.LINGER, 0)
+            socket.set(zmq.MAXMSGSIZE, size)
+            socket.set(zmq.RCVHWM, 100)
+            socket.set(zmq.IDENTITY, self._session.bsession)
+            if kind == zmq.SUB:
+                socket.set(zmq.SUBSCRIBE, b"")
+            self._poller.register(socket, zmq.POLLIN)
+        names = {socket: channel for channel, socket in self._sockets.items()}
+        self._names = names
+        while not all((self._folder / f"ipc-{port}").exists() for port in PORTS.values()):
+            self._still_starting(launcher, deadline)
+            self._poller.poll(10)
+        for channel, socket in self._sockets.items():
+            socket.connect(f"ipc://{self._folder}/ipc-{PORTS[channel + '_port']}")
+            # From here on the learner's code could put another socket in this one's place.
+            socket.set(zmq.RECONNECT_IVL, -1)
+        missing = {"shell", "iopub"}
+        while missing:  # the subscription takes effect a moment after the connection
+            self._still_starting(launcher, deadline)
+            if "iopub" in missing:
+                self._session.send(self._sockets["shell"], "kernel_info_request", {})
+            for socket, _ in self._poller.poll(20):
+                socket.recv_multipart()
+                missing.discard(names[socket])
+
+    def _still_starting(self, launcher: Launcher, deadline: float) -> None:
+        if self._process.poll() is not None:
+            raise KernelStartError(f"the kernel did not start: {launcher.story(self._process)}")
+        if monotonic() > deadline:
+            raise KernelStartError(f"the kernel did not come up in time: {launcher.story(self._process)}")
+
+    def _send(self, code: str, silent: bool) -> str:
+        content = {"code": code, "silent": silent, "store_history": not silent, "user_expressions": {},
+                   "allow_stdin": silent, "stop_on_error": False}
+        self._received = 0
+        return self._session.send(self._sockets["shell"], "execute_request", content)["header"]["msg_id"]
+
+    def _receive(self, deadline: float) -> tuple[str, dict]:
+        """The next message that belongs to the current request, with its channel. Raises KernelStopped."""
+        while True:
+            if deadline < monotonic():
+                raise KernelStopped("Your code took longer than its time limit.")
+            ready = self._poller.poll(1000 * WATCH_SECONDS)
+            self._watch()
+            if not ready:
+                if self._process.poll() is not None:
+                    raise KernelStopped("Your code ended the process in which it ran: a crash, an exit, or too much "
+                                        "memory or time.")
+                continue
+            channel, frames = self._names[ready[0][0]], ready[0][0].recv_multipart()
+            self._received += sum(map(len, frames)) if channel == "iopub" else 0
+            if self._received > self._limits.output or sum(frame.count(b",") for frame in frames) > MAX_PARTS:
+                raise KernelStopped("Your code wrote too much output.")
+            message = self._parse(frames)
+            if message and message["parent_header"].get("msg_id") == self._request:
+                return channel, message
+
+    def _watch(self) -> None:
+        """Looks at what the kernel uses, every now and then."""
+        if monotonic() - self._watched > WATCH_SECONDS:
+            self._watched = monotonic()
+            if story := self._limits.overrun(self._process.pid, self._folder):
+                raise KernelStopped(story)
+
+    def _parse(self, frames: list[bytes]) -> dict | None:
+        """The message, or None for one that is not Jupyter's or not well signed."""
+        try:
+            message = self._session.deserialize(self._session.feed_identities(frames)[1])
+        except Exception:  # whatever a forged message can provoke
+            return None
+        is_whole = isinstance(message["parent_header"], dict) and isinstance(message["msg_type"], str)
+        return message if is_whole else None
+
+
+def _make_removable(function: Any, path: str, _error: Any) -> None:
+    """The learner's code may have taken the folder's permissions away."""
+    try:
+        Path(path).parent.chmod(0o700)
+        if not Path(path).is_symlink():
+            Path(path).chmod(0o700)
+        function(path)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,34 @@
+"""Starts a submission's kernel, under its limits, in the process that becomes the kernel.
+
+Part of what the sandbox holds: nothing here is secret, and nothing here imports what is.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+KERNEL_FILE = "kernel.json"  # in the kernel's folder: where its sockets lie
+
+
+def start(folder: str, limits: Mapping[str, int]) -> None:
+    """Becomes the kernel whose connection file lies in `folder`; returns when the kernel ends."""
+    from autograder.limits import Limits
+
+    # ipykernel imports its debugger, which would write three lines about itself.
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    from ipykernel.kernelapp import IPKernelApp
+
+    Limits(**limits).apply()
+    app = IPKernelApp.instance()
+    app.initialize([
+        f"--IPKernelApp.connection_file={folder}/{KERNEL_FILE}", "--IPKernelApp.log_level=40",
+        "--HistoryManager.hist_file=:memory:", "--IPKernelApp.ignore_cwd=True",
+    ])
+    if "matplotlib.pyplot" in sys.modules:  # imported before the kernel was there, which then cannot show figures
+        app.shell.enable_matplotlib("inline")
+    app.start()
+
+
+if __name__ == "__main__":
+    start(sys.argv[1], json.loads(sys.argv[2]))

@@ -1,0 +1,95 @@
+"""The judge's talk with a kernel during one check; `kernel_side` is the other end."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from autograder import checking, plain
+from autograder.checking import LearnerError
+from autograder.kernel import Ended, Kernel, KernelStopped
+from autograder.replay import Kernels
+
+
+class Stopped(LearnerError):
+    """The kernel was stopped during a call, for the reason in `message`."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Talk:
+    """The calls of one check into the kernel. After the kernel stopped once, every further call fails at once."""
+
+    def __init__(self, kernels: Kernels, adapters: str, exercise: str) -> None:
+        self._kernels = kernels
+        self._code = f"__import__('autograder.kernel_side').kernel_side.serve({adapters!r}, {exercise!r})"
+        self._until = 0.0
+        self._stop: Stopped | None = None
+        self._is_open = False
+
+    def call(self, payload: dict, answer: Callable[[dict], dict] | None = None) -> dict:
+        """As checking.Call says. All calls of a check together have the time of one cell."""
+        if self._stop:
+            raise self._stop
+        try:
+            with self._kernels as kernel:
+                return self._exchange(kernel, plain.decode(plain.encode(payload)), answer)
+        except KernelStopped as stop:
+            self._stop, self._is_open = Stopped("Stopped", str(stop)), False
+            raise self._stop from None
+        except Ended as end:  # something that is no Exception, such as KeyboardInterrupt, went through the adapter
+            self._is_open = False
+            if end.args[0] == "nothing":
+                raise LearnerError("RuntimeError", "the call ended without an answer") from None
+            raise LearnerError(*end.args) from None
+        except plain.PlainError as error:
+            self._kernels.close()  # nothing that such a kernel sends can be made sense of
+            self._stop = Stopped("PlainError", f"Your code asked for input, or sent what is no answer: {error}")
+            raise self._stop from None
+
+    def close(self) -> None:
+        """Tells the kernel that the check is over."""
+        if not self._is_open:
+            return
+        try:
+            with self._kernels as kernel:
+                kernel.say(None)
+                kernel.heard(monotonic() + 10)
+            self._kernels.close()  # it asks for more, so it is not what we started
+        except Ended:
+            pass
+        except (KernelStopped, plain.PlainError):
+            self._kernels.close()
+
+    def _exchange(self, kernel: Kernel, payload: dict, answer: Callable[[dict], dict] | None) -> dict:
+        refused: Exception | None = None
+        if not self._is_open:
+            self._until = self._until or self._kernels.until()
+            kernel.begin(self._code)
+            self._hear(kernel, "ready")
+            self._is_open = True
+        kernel.say({"payload": payload})
+        while True:
+            message = self._hear(kernel, "answer", "error", "ask", "refused")
+            kind = message["kind"]
+            if kind == "ask":
+                try:
+                    if answer is None:
+                        raise TypeError("the adapter asked a question, but the check gave no `answer`")
+                    kernel.say({"answer": answer(message.get("question"))})
+                except Exception as error:
+                    refused = refused or error
+                    kernel.say({"refused": str(error)[:checking.MAX_MESSAGE]})
+            elif refused:
+                raise refused
+            elif kind == "answer":
+                return message.get("value")
+            elif kind == "error":
+                raise LearnerError(str(message.get("type"))[:80], str(message.get("message"))[:checking.MAX_MESSAGE])
+            else:
+                raise plain.PlainError("a refusal of a question that was not asked")
+
+    def _hear(self, kernel: Kernel, *kinds: str) -> dict:
+        message = kernel.heard(self._until)
+        if not isinstance(message, dict) or message.get("kind") not in kinds:
+            raise plain.PlainError(f"expected a message of the kinds {', '.join(kinds)}")
+        return message

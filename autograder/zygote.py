@@ -1,0 +1,180 @@
+"""Warm start, inside the sandbox: a process that holds torch and forks a kernel, in a sandbox of its own, on request.
+
+The grader's side is `warm.py`. A request is one connection on the listening socket: the grader sends the name of a
+folder and the limits; the keeper of the new kernel answers once (the grader reads its process id from the
+credentials) and lives as long as the kernel. When the grader closes the connection, the kernel is killed.
+Standard library only up to `preload`: nested namespaces are tried before any time is spent.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import random
+import select
+import signal
+import socket
+import sys
+
+KERNEL, KERNELS = "/kernel", "/kernels"
+PRIVATE = ("/tmp", "/dev/shm", "/home/learner")  # an empty one for each kernel, in memory
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWIPC = 0x20000, 0x2000000, 0x8000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
+LAST_CAPABILITY = 40
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(listener: socket.socket, ready: int) -> None:
+    """Forks kernels for ever. Writes one byte to the file descriptor `ready`: `y`, or `n` where nesting fails."""
+    nests = _nests()
+    os.write(ready, b"y" if nests else b"n")
+    os.close(ready)
+    if not nests:
+        return
+    preload()
+    _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no kernel may look into this process
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's business
+    gc.collect()
+    gc.freeze()  # else the collector would touch, and so copy, every page
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            _leave(keep, connection)
+        connection.close()
+
+
+def preload() -> None:
+    """Imports what kernels need most."""
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    import course_lib
+
+    names = [f"course_lib.{module.name}" for module in pkgutil.iter_modules(course_lib.__path__)]
+    for name in ["torch", "matplotlib.pyplot", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger",
+                 "ipykernel.zmqshell", "psutil", "autograder.kernel_side", "autograder.kernel_start", *names]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue  # a kernel that needs it will say so
+
+
+def keep(connection: socket.socket) -> None:
+    """Starts one kernel in namespaces of its own, and ends with it, or when the grader hangs up."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request = json.loads(connection.recv(65536))
+    isolate(request["folder"], request["limits"]["disk"])
+    kernel = os.fork()
+    if kernel == 0:
+        connection.close()
+        _leave(become_kernel, request["limits"])
+    connection.sendall(b"started")
+    ended = os.pidfd_open(kernel)
+    select.select([connection, ended], [], [])
+    os.kill(kernel, signal.SIGKILL)
+    os.waitpid(kernel, 0)
+
+
+def isolate(folder: str, size: int) -> None:
+    """Moves this process (its next child, for process ids) into new namespaces that hold one kernel's `folder`."""
+    user, group = os.getuid(), os.getgid()
+    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP)
+    for file, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{file}", "w") as out:
+            out.write(text)
+    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+    if folder:
+        _mount(f"{KERNELS}/{folder}", KERNEL, None, MS_BIND)
+    for path in (KERNELS, *PRIVATE):
+        if path == "/home/learner":
+            fonts = _read_fonts()
+        _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size},mode=700")
+    _write_fonts(fonts)
+    with open("/proc/sys/user/max_user_namespaces", "w") as out:
+        out.write("0")  # learners' code has no use for more
+
+
+def become_kernel(limits: dict) -> None:
+    """Gives up all rights and what the zygote left in memory that should differ, and runs the kernel."""
+    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if _libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV, None):
+        pass  # as root, bubblewrap has covered parts of /proc; then the numbers of other processes stay visible
+    drop_capabilities()
+    os.setsid()
+    os.chdir("/home/learner")
+    _call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    importlib.import_module("autograder.kernel_start").start(KERNEL, limits)
+
+
+def drop_capabilities() -> None:
+    """Gives up every capability in this process's user namespace, for ever."""
+    for capability in range(LAST_CAPABILITY + 1):
+        _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    _call("capset", header, (ctypes.c_uint32 * 6)())
+
+
+def _nests() -> bool:
+    """Whether all that `keep` does works here."""
+    child = os.fork()
+    if child == 0:
+        _leave(_try_isolation)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def _try_isolation() -> None:
+    isolate("", 2**20)
+    child = os.fork()
+    if child == 0:
+        _leave(drop_capabilities)
+    if os.waitpid(child, 0)[1]:
+        raise OSError("capabilities could not be dropped")
+
+
+def _leave(function, *arguments: object) -> None:
+    """Runs `function` and ends the process; never returns into the loop of the process that forked it."""
+    status = 1
+    try:
+        function(*arguments)
+        status = 0
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def _read_fonts() -> dict[str, bytes]:
+    folder = "/home/learner/.cache/matplotlib"
+    found = {}
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        with open(f"{folder}/{name}", "rb") as file:
+            found[name] = file.read()
+    return found
+
+
+def _write_fonts(fonts: dict[str, bytes]) -> None:
+    os.makedirs("/home/learner/.cache/matplotlib")
+    for name, content in fonts.items():
+        with open(f"/home/learner/.cache/matplotlib/{name}", "wb") as file:
+            file.write(content)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    _call("mount", source.encode(), target.encode(), kind and kind.encode(), flags, options and options.encode())
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
