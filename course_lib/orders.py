@@ -17,7 +17,7 @@ DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 CHUNKS_IN_ORDER = "The chunks run in order, each in a later iteration than the one before"
 DECODES_IN_ORDER = "The decode steps run in order, each in a later iteration than the one before"
-NO_LONG_WAIT = "From iteration 0 until its units are used up, no sequence waits more than one iteration in a row"
+NO_LONG_WAIT = "No sequence waits more than one iteration in a row, from iteration 0 until its units are used up"
 
 
 class OrderError(ValueError):

@@ -27,11 +27,17 @@ MISCONCEPTIONS = {
     "sees_next": "The mask is shifted by one: every query sees the token that follows it.",
     "not_itself": "The mask hides each token from itself; a token may attend to its own position.",
     "inverted": "True means may attend; here True stands where attention is forbidden.",
+    "turned_round": "The comparison is turned round: these are the row's own position and what follows it.",
     "numbers": "The mask must hold bools, True and False; these are numbers.",
     "transposed": "Rows and columns are swapped: one row a query, one column a position of the cache.",
     "no_refusal": "With kv_len < q_len there is no right mask: raise ValueError.",
     "no_scale": "The scores are not divided by √head_dim.",
     "no_root": "The scores are divided by head_dim, not by its square root.",
+    "root_of_2": "The scores are divided by √2, the worked example's head_dim; head_dim is q's last dimension.",
+    "mask_added": "Adding the mask only raises allowed scores by 1; forbidden ones have to be filled with -inf.",
+    "weights_returned": "These are the weights; mix the values with them.",
+    "no_softmax": "Scores are not weights: the softmax is missing.",
+    "head_0_values": "All heads take head 0's values; each head has its own.",
     "mask_unused": "The mask is not used.",
     "hides_allowed": "True means may attend; here the allowed keys are hidden.",
     "zero_score": "A forbidden score of 0 still gets some weight, since exp(0) is 1.",
@@ -43,6 +49,8 @@ MISCONCEPTIONS = {
     "cache_unmasked": "The new tokens see those that follow them in the same iteration.",
     "nothing_kept": "Nothing is kept for the next iteration: the cache is as long as before.",
     "written_twice": "The new tokens are written twice.",
+    "appended_again": "The new tokens are in twice: append_kv has already put them into the cache.",
+    "keys_mixed": "The keys are mixed instead of the values.",
     "one_layer": "All layers share one layer's keys and values.",
     "no_order": "The answer is a list of steps, the first step first.",
     "embed_first": "Layer 0 makes keys and values from the embedded tokens, so they are embedded first.",
@@ -182,7 +190,8 @@ def _wrong_masks(q_len: int, kv_len: int) -> list[tuple[object, str]]:
     return _named([
         (wide.tril(), "top_left_mask"), (wide[:, :q_len].tril(), "square_mask"), (wide, "not_causal"),
         (_mask(q_len, kv_len, shift=1), "sees_next"), (_mask(q_len, kv_len, shift=-1), "not_itself"),
-        (~right, "inverted"), (right.long(), "numbers"), (right.T, "transposed"),
+        (~right, "inverted"), (wide.triu(kv_len - q_len), "turned_round"), (right.long(), "numbers"),
+        (right.T, "transposed"),
         (torch.zeros(q_len, kv_len).masked_fill(~right, -math.inf), "numbers"),
     ])
 
@@ -244,16 +253,20 @@ def _by_hand(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 def _wrong_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> list[tuple[object, str]]:
     products, root = q @ k.transpose(1, 2), math.sqrt(q.shape[2])
-    scores = products / root
+    scores, allowed = products / root, torch.ones_like(mask)
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
 
     def with_scores(scores: Tensor, mask: Tensor = mask, dim: int = -1, fill: float = -math.inf) -> Tensor:
         return scores.masked_fill(~mask, fill).softmax(dim=dim) @ v
 
     return _named([
         (with_scores(products), "no_scale"), (with_scores(products / root**2), "no_root"),
-        (with_scores(scores, torch.ones_like(mask)), "mask_unused"), (with_scores(scores, ~mask), "hides_allowed"),
+        (with_scores(scores, allowed), "mask_unused"), (with_scores(scores, ~mask), "hides_allowed"),
         (with_scores(scores, fill=0.0), "zero_score"), ((scores.softmax(dim=-1) * mask) @ v, "mask_too_late"),
         (with_scores(scores, dim=1), "over_queries"), (with_scores(scores, dim=0), "over_heads"),
+        (with_scores(products / math.sqrt(2)), "root_of_2"), (with_scores(scores + mask, allowed), "mask_added"),
+        (weights, "weights_returned"), (weights @ v[:1], "head_0_values"),
+        (scores @ v, "no_softmax"), ((scores * mask) @ v, "no_softmax"),
     ])
 
 
@@ -303,7 +316,10 @@ def _wrong_iteration(q: Tensor, k: Tensor, v: Tensor, layer: int, start: int, en
     queries, keys, values = q[layer][:, start:end], k[layer][:, :end], v[layer][:, :end]
     wrong = [(_by_hand(queries, keys[:, start:], values[:, start:], _mask(length, length)), "chunk_alone"),
              (_by_hand(queries, keys, values, torch.ones(length, end).bool()), "cache_unmasked"),
-             (_by_hand(queries, k[0][:, :end], v[0][:, :end], _mask(length, end)), "one_layer")]
+             (_by_hand(queries, k[0][:, :end], v[0][:, :end], _mask(length, end)), "one_layer"),
+             (_by_hand(queries, keys, keys, _mask(length, end)), "keys_mixed"),
+             (_by_hand(queries, torch.cat([keys, keys[:, start:]], 1), torch.cat([values, values[:, start:]], 1),
+                       _mask(length, end + length)), "appended_again")]
     if start >= length:
         wrong.append((_by_hand(queries, keys[:, :start], values[:, :start], _mask(length, start)), "too_soon"))
     return _named(wrong)

@@ -22,6 +22,9 @@ MISCONCEPTIONS = {
     "one_late": "The decode steps begin an iteration late. D21 needs nothing of P11 and can run beside it.",
     "several_steps": "Two units of one sequence stand in one iteration; the second needs what the first gives.",
     "distance": "These are distances; strictly between iterations 0 and 4 lie only three others.",
+    "turned_round": "The subtraction is turned round: the later iteration has the larger number.",
+    "both_ends": "Both ends are counted; strictly between leaves both out.",
+    "lone_step": "One decode step has no next one, so there is no gap: an empty list.",
     "places": "These are the places of the decode steps; a gap is counted between two of them.",
     "before_first": "The wait before the first decode step counts as a gap here; it lies between no two steps.",
     "after_last": "What follows the last decode step counts as a gap here; it lies between no two steps.",
@@ -30,6 +33,7 @@ MISCONCEPTIONS = {
     "total": "There is one gap for each pair of consecutive decode steps; their sum hides a long one.",
     "rest_dropped": "The rest of the longer list is missing: zip ends with the shorter one.",
     "none_added": "None stands in the order where the shorter list has ended; leave those places out.",
+    "not_flat": "Pairs or lists stand in the order; one unit an iteration is a flat list of labels.",
     "taken_from_end": "The units come out backwards: pop() takes the last one, and the first has to run first.",
     "rest_first": "The rest of the longer list runs before the turns begin, and the other sequence waits for it.",
     "spread_evenly": "The shorter list is spread evenly over the longer one; until it is used up, its sequence waits "
@@ -50,9 +54,9 @@ CHOICES = {
     "one_unit_each": {
         "A": (False, "A request with two units of work is done after two cycles, one with twenty after twenty."),
         "B": (False, "Often, not always: one that arrives late finishes after a long one that is nearly done. Letting "
-                     "the shortest go first is another policy, and it can starve the long ones."),
-        "C": (True, "No wait is longer than the rest of a cycle. The cycle itself grows with the number of active "
-                    "requests, and a unit that is a chunk takes longer than one that is a decode step."),
+                     "the shortest go first is another policy, and under it a long one may wait for ever."),
+        "C": (True, "Between two turns of a request each other request has one, no more. The cycle itself grows with "
+                    "the number of active requests, and a unit that is a chunk takes longer than a decode step."),
         "D": (False, "Equal turns are about waiting, not about output: a turn spent on a chunk gives no token, unless "
                      "it is the last. Throughput depends on what shares an iteration (notebooks 05 and 06)."),
     },
@@ -149,7 +153,9 @@ def decode_gaps(call: Call) -> Result:
         expected = [len(between) for between in kinds.split("D")[1:-1]]
         places = [match.start() for match in re.finditer("D", kinds)]
         wrong = [
-            ([gap + 1 for gap in expected], "distance"), (places, "places"), (sum(expected), "total"),
+            ([gap + 1 for gap in expected], "distance"), ([gap + 2 for gap in expected], "both_ends"),
+            ([-gap - 1 for gap in expected], "turned_round"), ([-gap - 2 for gap in expected], "turned_round"),
+            ([0] * (len(places) == 1), "lone_step"), (places, "places"), (sum(expected), "total"),
             ([len(between) for between in kinds.split("D")[:-1]], "before_first"),
             ([len(between) for between in kinds.split("D")[1:]], "after_last"),
             ([gap for gap in expected if gap], "zeros_dropped"),
@@ -208,6 +214,8 @@ def interleave(call: Call) -> Result:
 def _compare_order(tally: Tally, requirement: str, got: Any, chunks: list[str], decodes: list[str], given: str) -> None:
     right = _all_right_orders(chunks, decodes)
     cause = next((name for name, wrong in _wrong_orders(chunks, decodes) if got == wrong), None)
+    if isinstance(got, list) and any(isinstance(unit, list) for unit in got):
+        cause = "not_flat"
     message = checks.explain(given, right[0], got, checks.differs(right[0], got) or "none")
     if len(right) > 1:
         message += f"\nAlso right:       {checks.show(right[1])}"

@@ -13,7 +13,7 @@
 # |---|---|
 # | **You will be able to** | store keys and values layer by layer, say which token may attend to which, and put the steps of a prefill in order |
 # | **Time** | 50 minutes |
-# | **Difficulty** | one star of four |
+# | **Difficulty** | two stars of four |
 # | **You need** | notebook 00; attention with queries, keys and values, seen once before; tensor shapes and `torch.cat` |
 # | **GPU** | useful for one measurement, not needed |
 # | **Marks** | 8 automatic, 4 for a written answer |
@@ -113,7 +113,8 @@ print("output                 :", weights @ values)
 # %% [markdown]
 # Is it true in a whole model that earlier keys stay? The course's transformer, `model([SequenceChunk(tokens, cache)])`,
 # computes the first four tokens of a text, and then, into another cache of its own, all ten. We compare the keys of the
-# first four, layer by layer. (Layers count from 0, and `one_shot`, the logits after all ten, is for later.)
+# first four, layer by layer. (Layers count from 0. A model returns *logits*: one score for each word of the vocabulary;
+# the largest is the next token. `[0]` takes those of the first sequence, here the only one; `one_shot` is for later.)
 
 # %%
 small_model = ToyTransformer(ModelConfig(vocab_size=64, hidden_size=64, num_hidden_layers=4, num_attention_heads=4,
@@ -127,6 +128,8 @@ for layer in range(4):
     print(f"layer {layer}: largest difference {difference:.0e}")
 
 # %% [markdown]
+# `0e+00`: not one bit differs; `1e-07` would be rounding.
+#
 # ## 2. Append to the cache
 #
 # Our cache is as small as can be: a list with one dict a layer. `cache[layer]["keys"]` has the shape
@@ -198,6 +201,10 @@ with checks.exercise("append_kv") as check:
         (k[:, :0], "Layer 1 got nothing: the call said layer=1."),
         (torch.cat([k, k[:, :2]], dim=1), "Layer 1 also holds what was written to layer 0."),
     ])
+    check.equal(cache[1]["values"], v[:, :2], given=given + "values", wrong=[
+        (v[:, :0], "The values went to another layer: the call said layer=1."),
+        (torch.cat([v, v[:, :2]], dim=1), "Layer 1 also holds what was written to layer 0."),
+    ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("01_kv_cache", "append_kv", globals())
@@ -259,6 +266,7 @@ with checks.exercise("causal_mask") as check:
         (everything, "Nothing is hidden: the query at position 3 sees position 4, which follows it."),
         (everything.tril(2), "A token may attend to itself; here each is hidden from itself."),
         (~two_by_five, "True means may attend; this mask has True where attention is forbidden."),
+        (everything.triu(3), "The comparison is turned round: these are the row's own position and what follows it."),
         (two_by_five.T, "Rows and columns are swapped: one row a query, one column a position of the cache."),
         (two_by_five.long(), "The mask must hold bools, True and False; these are numbers."),
         (torch.zeros(2, 5).masked_fill(~two_by_five, -math.inf), "The mask must hold bools, True and False; "
@@ -286,11 +294,13 @@ grade("01_kv_cache", "causal_mask", globals())
 # <details><summary>Hint: a nudge</summary>
 #
 # Which shape do the scores have? Which of their dimensions has to sum to 1 after the softmax: heads, queries or keys?
+# (`.T` on three dimensions turns all of them round; `k.transpose(1, 2)` swaps the last two.)
 # </details>
 # <details><summary>Hint: the idea</summary>
 #
 # The softmax gives weight 0 to one special score. Put it where the mask is False, before the softmax; afterwards it
-# would be too late, since the others would no longer sum to 1.
+# would be too late, since the others would no longer sum to 1. `scores.masked_fill(forbidden, value)` fills each place
+# where the bool tensor `forbidden` is True, in every head.
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "attend", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -323,22 +333,32 @@ with checks.exercise("attend") as check:
     given = "attend(q, k, v, mask), one head; query 0 may see keys 0 and 1, query 1 keys 0 and 2; weights in percent"
     got = attend(q, k, v, mask)
     check.true(not (isinstance(got, torch.Tensor) and got.isnan().any()),
-               "Some of the output is nan: a softmax ran over forbidden scores alone. It has to run over the keys, of which "
-               "each query sees at least one. Which dimension of the scores are they in?")
+               "Some of the output is nan. Usual causes: 0 × inf is nan (fill the forbidden places, do not multiply by "
+               "infinity); +inf in place of -inf; the softmax runs over another dimension than the keys; or it is missing.")
     check.equal(got, percent((1, e, 0), (e, 0, 1)), tolerance=1e-4, given=given, wrong=[
         (percent((1, e**2, 0), (e**2, 0, 1)), "The scores are not divided by √head_dim."),
         (percent((1, math.e, 0), (math.e, 0, 1)), "The scores are divided by head_dim, not by its square root."),
+        (percent((1, e**math.sqrt(2), 0), (e**math.sqrt(2), 0, 1)), "The scores are divided by √2. That was the worked "
+         "example's head_dim; head_dim is q's last dimension, 4."),
         (percent((1, e, e), (e, e, 1)), "The mask is not used: query 0 sees key 2."),
         (percent((0, 0, 1), (0, 1, 0)), "True means may attend; here the allowed keys are hidden."),
         (percent((1, e, 1), (e, 1, 1)), "A forbidden score of 0 still gets some weight, since exp(0) is 1."),
+        (percent((math.e, math.e**3, e), (math.e**3, e, math.e)), "Adding the mask only raises allowed scores by 1."),
+        (torch.tensor([[[1, e, 0], [e, 0, 1]]]) / (1 + e), "These are the weights; mix the values with them."),
+        (torch.tensor([[[0.0, 200, 0, 0], [200, 0, 0, 0]]]), "Scores are not weights: the softmax is missing."),
+        (torch.tensor([[[0.0, 200, 200, 0], [200, 200, 0, 0]]]), "Scores are not weights: the softmax is missing."),
         (torch.tensor([[[1, e, 0, 0], [e, 0, 1, 0]]]) * 100 / torch.tensor([[[1 + 2 * e]]]),
          "The mask comes after the softmax: the weights no longer sum to 1. Mask the scores."),
         (torch.tensor([[[1 / (1 + e), 1, 0, 0], [e / (1 + e), 0, 1, 0]]]) * 100,
          "The softmax runs over the queries; each query's weights over the keys must sum to 1."),
     ])
-    two_heads = attend(torch.cat([q, -q]), torch.cat([k, k]), torch.cat([v, v]), mask)
-    expected = torch.cat([percent((1, e, 0), (e, 0, 1)), percent((e, 1, 0), (1, 0, e))])
-    check.equal(two_heads, expected, tolerance=1e-4, given="the same with a second head whose queries are -q")
+    # The second head has other queries, keys and values, so that no head can stand in for another.
+    two_heads = attend(torch.cat([q, -q]), torch.cat([k, k.flip(1)]), torch.cat([v, -v]), mask)
+    first, second = percent((1, e, 0), (e, 0, 1)), percent((1, 1, 0), (e, 0, 1))
+    check.equal(two_heads, torch.cat([first, -second]), tolerance=1e-4, wrong=[
+        (torch.cat([first, second]), "Both heads take head 0's values; each head has its own."),
+        (torch.cat([first, -percent((e, 1, 0), (1, 0, e))]), "Both heads use head 0's keys; each head has its own."),
+    ], given="the same with a second head: its queries are -q, its keys are k's rows backwards, its values -v")
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("01_kv_cache", "attend", globals())
@@ -353,7 +373,8 @@ grade("01_kv_cache", "attend", globals())
 #
 # <details><summary>Hint: a nudge</summary>
 #
-# The new tokens attend to themselves as well. What has to be in the cache before they attend?
+# The new tokens attend to themselves as well. What has to be in the cache before they attend? (A ValueError from your
+# mask says that there are more queries than keys.)
 # </details>
 # <details><summary>Hint: the idea</summary>
 #
@@ -394,9 +415,14 @@ with checks.exercise("cached_attention") as check:
         ])
         alone = attend(q[:, new], k[:, new], v[:, new], square[:end - start, :end - start])
         blind = attend(q[:, new], k[:, :end], v[:, :end], torch.ones(end - start, end, dtype=torch.bool))
+        doubled = attend(q[:, new], torch.cat([k[:, :end], k[:, new]], dim=1), torch.cat([v[:, :end], v[:, new]], dim=1),
+                         torch.ones(end - start, 2 * end - start, dtype=torch.bool).tril(end))
+        mixed_keys = attend(q[:, new], k[:, :end], k[:, :end], square[new, :end])
         check.equal(got, whole[:, new], tolerance=1e-4, given=given + ", compared with all tokens at once", wrong=[
             (alone, "The new tokens attend to each other alone; they should see what the cache holds, too."),
             (blind, "The new tokens see those that follow them in the same iteration."),
+            (doubled, "The new tokens are in twice: append_kv has already put them into the cache."),
+            (mixed_keys, "The keys are mixed instead of the values."),
         ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
@@ -411,10 +437,10 @@ grade("01_kv_cache", "cached_attention", globals())
 # ```
 # hidden = embed(token_ids)
 # for layer in layers:
-#     q, k, v = project(norm(hidden))          # q and k also learn their positions, from `start` on
+#     q, k, v = project(norm(hidden))          # q and k are rotated by their positions, from `start` on
 #     hidden = hidden + output(cached_attention(cache, layer, q, k, v))
 #     hidden = hidden + feed_forward(norm(hidden))
-# logits = head(norm(hidden of the last token))
+# logits = to_logits(norm(hidden of the last token))
 # ```
 #
 # The same ten tokens: computed anew by the model's own attention, and on your cache in one iteration, in three chunks
@@ -468,7 +494,7 @@ print("tokens in the cache, by layer:", [layer["keys"].shape[1] for layer in cac
 #
 # ### What the cache saves
 #
-# Your guess, measured on this device with the engine's own cache, which does not copy.
+# Your guess, measured on this device with the course library's cache, which does not copy.
 
 # %%
 timing_model = profile.new_model()
@@ -540,8 +566,8 @@ STEPS = [
 
 # %% [markdown]
 # Write a loop that makes the list, or copy the texts in line by line, or sort them here and paste what stands below the
-# list. (Tab goes from the list box to the buttons, the arrow keys choose a step, the space bar presses a button. One
-# button leaves a step out.)
+# list. (Each step has its own buttons; Tab goes to the next button, the space bar presses it. *out / in* leaves a step
+# out or puts it back.)
 
 # %%
 ordering(STEPS, "build_order", leave_out=True)
@@ -599,12 +625,38 @@ def chunk_2_after_losing(lost_layer: int | None) -> tuple[torch.Tensor, Cache]:
 
 
 right_logits, right_cache = chunk_2_after_losing(None)
+print(f"undisturbed: logits from {right_logits.min():.2f} to {right_logits.max():.2f}")
 for lost_layer in range(len(right_cache)):
     logits, cache = chunk_2_after_losing(lost_layer)
     wrong_keys = [layer for layer, (held, right) in enumerate(zip(cache, right_cache))
                   if not torch.allclose(held["keys"][:, -6:], right["keys"][:, -6:], atol=1e-4)]
     print(f"layer {lost_layer} lost: logits off by {(logits - right_logits).abs().max():.2f}, "
           f"chunk 2's keys wrong in layers {wrong_keys}")
+
+# %% [markdown]
+# Compare these differences with the size of the logits, and with the rounding that section 6 printed. They are no
+# rounding, but nothing crashes and the largest logit may even stay the largest. What a reader would notice depends on
+# the layer. The reciting model looks for its place in layer 1, so we empty this one: chunk 1 is the first half of its
+# prompt, and after it the keys and values of layer 1 alone are lost.
+
+# %%
+def recite_after_losing(lost_layer: int | None, num_words: int = 16) -> str:
+    """What the reciting model says where `lost_layer` was emptied between the two halves of its prompt."""
+    cache, half = cache_for(reciter), len(prompt) // 2
+    forward(reciter, prompt[:half], 0, cache)
+    if lost_layer is not None:
+        cache[lost_layer] = cache_for(reciter)[lost_layer]
+    words = [int(forward(reciter, prompt[half:], half, cache).argmax())]
+    while len(words) < num_words:
+        words.append(int(forward(reciter, words[-1:], len(prompt) + len(words) - 1, cache).argmax()))
+    return decode(words)
+
+
+print("undisturbed: ", recite_after_losing(None))
+print("layer 1 lost:", recite_after_losing(1))
+
+# %% [markdown]
+# Fluent, and wrong: the text comes from the half of the document that layer 1 still holds.
 
 # %% [markdown]
 # ## Reflect

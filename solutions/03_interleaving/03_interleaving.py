@@ -59,7 +59,7 @@ reciter = reciting_model()  # the model of notebook 02 that recites documents wo
 # *Standard* order: D₂₁, then the 20 chunks back to back, then the other decode steps. *Interleaved*: the two take turns,
 # so that sequence 2 never waits long. That has a price, and sequence 1 pays it.
 # **How many times as long does sequence 1 wait for its first token when the two take turns?** Guess a number.
-# It counts for being there, not for being right; you will see it beside the true one.
+# It counts for being there (1 mark), not for being right; you will see it beside the true one.
 
 # %% nbgrader={"grade": false, "grade_id": "guess_price", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # exercise: guess_price
@@ -80,12 +80,12 @@ grade("03_interleaving", "guess_price", globals())
 # ## 1. A worked example: the standard order, executed
 #
 # The two cells below are given: `split_into_chunks` from notebook 02, and three functions around the engine.
-# `tell(order)` executes an order with the model that recites: sequence 1 reads a prompt of 48 words and recites from its
-# third on, sequence 2 recites another document and has its first word already. `trace_of(order)` is the trace to
-# draw, at one second an iteration.
+# `tell(order)` executes an order with the model that recites: sequence 1 reads a prompt of 48 words and gives one word,
+# the document's third; sequence 2 recites another document and has its first word already. `trace_of(order)` is the
+# trace to draw, at one second an iteration.
 #
-# A plan for the engine says how many tokens each sequence computes in an iteration and no more; "16 tokens of
-# sequence 1" could be any of its chunks. So an impossible order is refused before it runs.
+# The engine is told only how many tokens of each sequence an iteration computes. Asked for 16 tokens of sequence 1 it
+# takes the next 16, whatever label you meant. So `tell` refuses an impossible order before the engine runs it.
 
 # %% tags=["given"]
 # From notebook 02.
@@ -103,8 +103,10 @@ def execute(order: list, executor, prompt: list[int] = READING) -> tuple[Trace, 
     prompt: sequence 1's tokens; they are cut into as many chunks as the order has.
     """
     units = [str(unit) for iteration in orders.read(order) for unit in iteration]
-    num_chunks = sum(label.startswith("P") for label in units)
+    num_chunks = sum(label.startswith("P1") for label in units)
     num_decodes = len(units) - num_chunks
+    if num_chunks == 0:
+        raise orders.OrderError(f"the order {order} holds no chunk of sequence 1; it needs at least one, such as 'P11'")
     chunks = split_into_chunks(len(prompt), -(-len(prompt) // num_chunks))
     plans = orders.plans(order, {f"P1{j}": len(chunk) for j, chunk in enumerate(chunks, start=1)})
     requests = [Request("1", prompt, max_tokens=1), Request("2", RECITING, max_tokens=1 + num_decodes)]
@@ -160,12 +162,13 @@ except orders.OrderError as error:
 # %% [markdown]
 # ## 2. Two chunks, two decode steps
 #
-# Request A (sequence 1) needs two prefill chunks, P₁₁ and P₁₂. Request B (sequence 2) is generating and needs two decode
-# steps, D₂₁ and D₂₂. One unit an iteration, so four iterations. Find an order that meets three constraints:
+# Sequence 1 needs two prefill chunks, P₁₁ and P₁₂. Sequence 2 is generating and needs two decode steps, D₂₁ and D₂₂.
+# One unit an iteration, so four iterations. Find an order that meets three constraints (1 mark):
 #
 # 1. **The chunks run in order**, each in a later iteration than the one before.
 # 2. **The decode steps run in order**, each in a later iteration than the one before.
-# 3. **From iteration 0 until its units are used up, no sequence waits more than one iteration in a row.**
+# 3. **No sequence waits more than one iteration in a row, from iteration 0 until its units are used up.** Here
+#    sequence 1's iterations without a unit count as well; the picture leaves them blank.
 #
 # Every order that meets them is right. Each constraint met earns a third of the mark, if all four units stand in the
 # list exactly once. One start is `["P11", …, …, …]`: fill in the rest, or start otherwise.
@@ -197,6 +200,7 @@ order_two = ["P11", "D21", "P12", "D22"]
 # %% nbgrader={"grade": true, "grade_id": "order_two_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: order_two
 with checks.exercise("order_two") as check:
+    check.written(order_two)
     for constraint, problem in orders.judge(order_two, ["P11", "P12", "D21", "D22"]).items():
         check.true(problem is None, f"Not met: {constraint}.\nIn {order_two}: {problem}")
 ### BEGIN HIDDEN TESTS
@@ -209,13 +213,14 @@ grade("03_interleaving", "order_two", globals())
 
 # %%
 tell(order_two)
-timeline(trace_of(order_two), names={"1": "request A (1)", "2": "request B (2)"}, title="Your order of four units")
+timeline(trace_of(order_two), title="Your order of four units")
 
 # %% [markdown]
 # ## 3. Three chunks, three decode steps
 #
 # The running example: sequence 1 has three chunks, sequence 2 is in the middle of its answer with three decode
-# steps to go. Still one unit an iteration, six iterations, and the same three constraints.
+# steps to go. Still one unit an iteration, six iterations, and the same three constraints (1 mark, a third for each
+# constraint met, if all six units stand in the order exactly once).
 
 # %%
 ordering(["D23", "P12", "D21", "P13", "P11", "D22"], "order_three")
@@ -240,6 +245,7 @@ order_three = ["P11", "D21", "P12", "D22", "P13", "D23"]
 # %% nbgrader={"grade": true, "grade_id": "order_three_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: order_three
 with checks.exercise("order_three") as check:
+    check.written(order_three)
     for constraint, problem in orders.judge(order_three, ["P11", "P12", "P13", "D21", "D22", "D23"]).items():
         check.true(problem is None, f"Not met: {constraint}.\nIn {order_three}: {problem}")
 ### BEGIN HIDDEN TESTS
@@ -259,7 +265,7 @@ timeline(trace_of(order_three), title="Your order of six units")
 # ### Multiple choice
 #
 # A prompt of three chunks and a generating sequence share a server that does one unit an iteration. What is the
-# **main advantage** of interleaving the two, compared with the standard order?
+# **main advantage** of interleaving the two, compared with the standard order? (1 mark)
 #
 # - **A** All the work is done in fewer iterations.
 # - **B** The generating sequence goes on giving tokens while the prompt is read; its longest wait is one chunk.
@@ -286,8 +292,10 @@ grade("03_interleaving", "main_advantage", globals())
 #
 # How long is the user of sequence 2 without a new token? Count, for each pair of consecutive decode steps, the
 # iterations **strictly between** them: the standard order `["D21", "P11", "P12", "P13", "D22", "D23"]` has the gaps
-# `[3, 0]`. What runs before the first decode step or after the last lies between no two. The places of the decode steps
-# are given; make the list of gaps. With fewer than two decode steps there is no gap: `[]`.
+# `[3, 0]`. What runs before the first decode step or after the last lies between no two. (A wait before D₂₁ is not
+# among the gaps, though the picture hatches it and the third constraint counts it: sequence 2 already has a token.)
+# The places of the decode steps are given; make the list of gaps (1 mark). With fewer than two decode steps there is no
+# gap: `[]`.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -314,6 +322,9 @@ def decode_gaps(order: list[str]) -> list[int]:
 # check: decode_gaps
 with checks.exercise("decode_gaps") as check:
     check.call(decode_gaps, ["D21", "P11", "P12", "P13", "D22", "D23"], expect=[3, 0], wrong=[
+        ([-5, -2], "The subtraction is turned round."),
+        ([-4, -1], "The subtraction is turned round."),
+        ([5, 2], "Both ends are counted; *strictly between* leaves both out."),
         ([4, 1], "This is the distance; between iterations 0 and 4 lie only three others: 1, 2 and 3."),
         ([3], "Neighbours have a gap too: it is 0."),
         ([0, 4, 5], "These are the places of the decode steps; a gap is counted between two of them."),
@@ -326,7 +337,9 @@ with checks.exercise("decode_gaps") as check:
         ([1, 1], "A wait before the first decode step, or after the last, lies between no two of them."),
         ([1, 1, 1], "A wait before the first decode step, or after the last, lies between no two of them."),
     ])
-    check.call(decode_gaps, ["P11", "D21", "P12"], expect=[])
+    check.call(decode_gaps, ["P11", "D21", "P12"], expect=[], wrong=[
+        ([0], "One decode step has no next one: no gap, `[]`."),
+    ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("03_interleaving", "decode_gaps", globals())
@@ -337,9 +350,9 @@ grade("03_interleaving", "decode_gaps", globals())
 #
 # Now let the computer write the order. `interleave(chunks, decodes)` gets the labels of one sequence's chunks and of
 # another's decode steps, each list in its order, and returns one list with one unit an iteration that meets the
-# three constraints of section 2. There may be more of one than of the other, or none. "Until its units are used up":
-# once one list has ended, the rest of the other follows without turns. Leave the two given lists as they are; the caller
-# may need them again.
+# three constraints of section 2 (1 mark). There may be more of one than of the other, or none. "Until its units are
+# used up": once one list has ended, the rest of the other follows without turns. Leave the two given lists as they are;
+# the caller may need them again.
 #
 # <details><summary>Hint: a nudge</summary>
 #
@@ -367,12 +380,15 @@ def interleave(chunks: list[str], decodes: list[str]) -> list[str]:
 # %% nbgrader={"grade": true, "grade_id": "interleave_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: interleave
 with checks.exercise("interleave") as check:
-    for num_chunks, num_decodes in [(3, 3), (4, 2), (1, 3), (2, 0), (0, 3), (0, 0)]:
-        chunks = [f"P1{j}" for j in range(1, num_chunks + 1)]
-        decodes = [f"D2{j}" for j in range(1, num_decodes + 1)]
+    for i, num_chunks, num_decodes in [(1, 3, 3), (1, 4, 2), (1, 1, 3), (3, 2, 2), (1, 2, 0), (1, 0, 3), (1, 0, 0)]:
+        chunks = [f"P{i}{j}" for j in range(1, num_chunks + 1)]
+        decodes = [f"D{i + 1}{j}" for j in range(1, num_decodes + 1)]
         given, units, both = f"interleave({chunks}, {decodes})", chunks + decodes, min(num_chunks, num_decodes)
         order = interleave(chunks, decodes)
         check.true(order is not None, f"{given} gives nothing back: is there a `return` at its end?")
+        is_flat = isinstance(order, list | tuple) and not any(isinstance(unit, list | tuple) for unit in order)
+        check.true(is_flat, f"{given} gave {order}: one unit an iteration, so a flat list of labels, no pairs and no lists in "
+                            "it (`+` or `extend` adds the items of a list).")
         check.equal(sorted(map(str, order)), sorted(units), given=given + ", its units, sorted", wrong=[
             (sorted(units[:both] + units[num_chunks:num_chunks + both]),
              "The rest of the longer list is missing: zip ends with the shorter one."),
@@ -394,16 +410,18 @@ grade("03_interleaving", "interleave", globals())
 
 # %%
 chunks, decodes = [f"P1{j}" for j in range(1, 21)], [f"D2{j}" for j in range(1, 21)]
+last_chunk = "P120"  # chunk 20 of sequence 1
 twenty = {"standard": [decodes[0], *chunks, *decodes[1:]], "interleaved": interleave(chunks, decodes)}
 print(f"{'order':<12} {'iterations':>10} {'longest gap of sequence 2':>26} {'first token of sequence 1 after':>32}")
 for name, order in twenty.items():
-    print(f"{name:<12} {len(order):>10} {max(decode_gaps(order)):>26} {order.index('P120') + 1:>21} iterations")
-price = (twenty["interleaved"].index("P120") + 1) / (twenty["standard"].index("P120") + 1)
+    print(f"{name:<12} {len(order):>10} {max(decode_gaps(order)):>26} {order.index(last_chunk) + 1:>21} iterations")
+price = (twenty["interleaved"].index(last_chunk) + 1) / (twenty["standard"].index(last_chunk) + 1)
 print(f"\nSequence 1 waits {price:.2f} times as long for its first token. Your guess was {guess_price}.")
 
 # %% [markdown]
 # The number of iterations stays, for nothing is saved: interleaving moves waiting from one sequence to the other. The
-# longest gap falls from 20 iterations to 1, and sequence 1 waits nearly twice as long. Next, a way to pay less.
+# longest gap falls from 20 iterations to 1, and sequence 1 waits nearly twice as long, *counted in iterations*. Next, a
+# way to pay less.
 
 # %% [markdown]
 # ## 6. Hybrid iterations
@@ -414,11 +432,11 @@ print(f"\nSequence 1 waits {price:.2f} times as long for its first token. Your g
 # `[["P31"], ["P32", "D41"]]` the second chunk of sequence 3 shares its iteration with a decode step of sequence 4.
 #
 # The running example again, in **three iterations, not six**: which decode step runs during P₁₁, P₁₂ and P₁₃? Four
-# constraints, each worth a quarter of the mark, if all six units stand in it exactly once:
+# constraints (1 mark, a quarter for each one met, if all six units stand in the order exactly once):
 #
 # 1. The chunks run in order, each in a later iteration than the one before.
 # 2. The decode steps run in order, each in a later iteration than the one before.
-# 3. From iteration 0 until its units are used up, no sequence waits more than one iteration in a row.
+# 3. No sequence waits more than one iteration in a row, from iteration 0 until its units are used up.
 # 4. It takes three iterations.
 #
 # Within an iteration the order of the labels does not matter.
@@ -447,6 +465,7 @@ order_hybrid = [["P11", "D21"], ["P12", "D22"], ["P13", "D23"]]
 # %% nbgrader={"grade": true, "grade_id": "order_hybrid_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: order_hybrid
 with checks.exercise("order_hybrid") as check:
+    check.written(order_hybrid)
     units = ["P11", "P12", "P13", "D21", "D22", "D23"]
     for constraint, problem in orders.judge(order_hybrid, units, num_iterations=3).items():
         check.true(problem is None, f"Not met: {constraint}.\nIn {order_hybrid}: {problem}")
@@ -483,10 +502,13 @@ for name, order in three_orders.items():
           f"{1000 * trace.iterations[-1].end:>9.0f}")
 
 # %% [markdown]
-# On this clock taking turns costs sequence 1 only a few milliseconds: the iterations it lets pass are decode steps, and
-# they are short. Sequence 2's longest wait is less than half of what it was. The hybrid order is the best of
-# the three for both: inside a chunk's iteration a decode step adds hardly any time, while an iteration of its own
-# pays the fixed price of an iteration again (it reads all the weights again, see notebook 05).
+# On this clock taking turns costs sequence 1 less than 10 ms of about 400: the iterations it lets pass are decode steps,
+# and they are short. Sequence 2's longest wait is less than half of what it was.
+#
+# The hybrid order gives sequence 1 its first token soonest, and needs three iterations: inside a chunk's iteration a
+# decode step adds hardly any time, while an iteration of its own pays the fixed price again (it reads all the weights
+# again, see notebook 05). Sequence 2's longest wait is now the longest chunk, P₁₃. (If your order began with D₂₁, taking
+# turns shows a shorter wait, since D₂₃ ran before P₁₃; with more tokens to come, sequence 2 would wait for P₁₃ too.)
 #
 # Sequence 2 no longer idles, but each of its tokens now takes as long as a chunk. How long a chunk should be is the
 # question of notebook 06.
@@ -494,12 +516,12 @@ for name, order in three_orders.items():
 # %% [markdown]
 # ### Multiple choice
 #
-# A scheduler gives **each active request exactly one unit of work per cycle**, a chunk or a decode step. What is the
-# main effect?
+# A scheduler works in *cycles*: in a cycle every active request gets one turn, always in the same order, and **a turn
+# is exactly one unit of work**, a chunk or a decode step. What is the main effect? (1 mark)
 #
 # - **A** All requests finish at about the same time.
 # - **B** Short requests always finish before long ones.
-# - **C** Every request moves on in every cycle, however long the others' prompts are; nobody is starved.
+# - **C** Every request moves on in every cycle, however long the others' prompts are; nobody waits for ever.
 # - **D** The server gives as many tokens per second as it can.
 
 # %% nbgrader={"grade": false, "grade_id": "one_unit_each", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -536,7 +558,8 @@ timeline(traces, title="Who waits, and how long")
 # ## What you have shown
 #
 # - Within a sequence the order is fixed; between sequences it is the scheduler's choice, and no choice changes a token.
-# - Taking turns bounds every wait to one iteration. It saves no iterations: what sequence 2 gains, sequence 1 pays.
+# - Taking turns bounds every wait to one iteration. It saves no iterations. Counted in iterations, what sequence 2
+#   gains sequence 1 pays; in milliseconds it pays little, since decode steps are short.
 # - Hybrid iterations put a decode step beside each chunk: three iterations instead of six, no idle decoder.
 #
 # You wrote these orders by hand, knowing all the work in advance. A server knows only what is in its queues now, and

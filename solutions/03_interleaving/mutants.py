@@ -40,6 +40,10 @@ MUTANTS = [
            misconception="chunks_swapped"),
     Mutant("order_hybrid", old=HYBRID, new='[["P11", "D21"], ["P12", "D22"], ["P13"]]', misconception="unit_missing"),
     Mutant("decode_gaps", old="later - earlier - 1", new="later - earlier", misconception="distance"),
+    Mutant("decode_gaps", old="later - earlier - 1", new="earlier - later", misconception="turned_round"),
+    Mutant("decode_gaps", old="later - earlier - 1", new="earlier - later - 1", misconception="turned_round"),
+    Mutant("decode_gaps", old="later - earlier - 1", new="later - earlier + 1", misconception="both_ends"),
+    Mutant("decode_gaps", old=GAPS, new=f"if len(places) == 1:\n        return [0]\n    {GAPS}", misconception="lone_step"),
     Mutant("decode_gaps", old=GAPS, new="return places", misconception="places"),
     Mutant("decode_gaps", old="zip(places, places[1:])", new="zip([-1] + places, places)",
            misconception="before_first"),
@@ -55,6 +59,9 @@ MUTANTS = [
     for pair in zip_longest(chunks, decodes):
         order += pair
 ''', misconception="none_added"),
+    Mutant("interleave", old="order += chunks[j:j + 1] + decodes[j:j + 1]",
+           new="order.append(chunks[j:j + 1] + decodes[j:j + 1])", misconception="not_flat"),
+    Mutant("interleave", old=LOOP, new="    order = list(zip(chunks, decodes))\n", misconception="not_flat"),
     Mutant("interleave", old=LOOP, new="    order = chunks + decodes\n", misconception="prefill_first"),
     Mutant("interleave", old=LOOP, new="    order = [*decodes, *chunks]\n", misconception="decodes_first"),
     Mutant("interleave", old=LOOP, new='''    chunks, decodes = list(chunks), list(decodes)
