@@ -13,7 +13,6 @@ import base64
 import json
 import math
 import os
-import reprlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,14 +21,11 @@ from typing import Any
 
 import torch
 
+from course_lib.short import show
+
 Wrong = Sequence[tuple[Any, str]]  # pairs: an answer that is often given, and the misconception behind it
 
 passed: set[str] = set()  # the names of the exercises whose visible check has passed in this session
-
-_short = reprlib.Repr()
-_short.maxlist = _short.maxtuple = _short.maxdict = 12
-_short.maxstring = _short.maxother = 160
-_short.maxlevel = 4
 
 
 class CheckFailed(AssertionError):
@@ -37,20 +33,6 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         return str(self).splitlines()
-
-
-def show(value: Any) -> str:
-    """`value` on one line, cut where it is long; a small mask whole, other tensors by shape, dtype and first values."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        if value.dtype == torch.bool and value.dim() == 2 and value.numel() <= 48:
-            return f"tensor of shape {tuple(value.shape)}, torch.bool, rows {value.int().tolist()}"
-        first = value.flatten()[:6].tolist()
-        values = _short.repr([float(f"{item:.4g}") if isinstance(item, float) else item for item in first])
-        return f"tensor of shape {tuple(value.shape)}, {value.dtype}, first values {values}"
-    if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}(...)"
-    return " ".join(line.strip() for line in _short.repr(value).splitlines())
 
 
 def differs(expected: Any, got: Any, tolerance: float = 1e-6) -> str | None:

@@ -278,3 +278,9 @@ def test_a_variable_that_is_still_none_is_not_written_yet() -> None:
         check.written(None)
     with checks.exercise("waited") as check:
         check.written(0)
+
+
+def test_a_dict_is_shown_in_its_own_order() -> None:
+    assert show({"b": 1, "a": [{"d": 2, "c": 3}]}) == "{'b': 1, 'a': [{'d': 2, 'c': 3}]}"
+    assert show(dict.fromkeys(range(20, 0, -1), 0)).startswith("{20: 0, 19: 0")
+    assert show(dict.fromkeys(range(20), 0)).endswith("11: 0, ...}")
