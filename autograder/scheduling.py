@@ -90,6 +90,8 @@ def flawed_plans(state: State) -> list[tuple[dict[str, int], str]]:
         return plan
 
     running_plan = share_out(running, want(running), budget)
+    counted = {one.request_id: max(0, min(n, budget - place))
+               for place, (one, n) in enumerate(zip(running, want(running), strict=True))}
     padded = [min(limit, budget) if one in chunks else 1 for one in line]
     wrong = [
         (share_out(line, want(line), budget), "zero_tokens"),
@@ -100,8 +102,11 @@ def flawed_plans(state: State) -> list[tuple[dict[str, int], str]]:
         (alone(decodes, 1) | share_out(chunks, want(chunks), budget), "decode_free"),
         (whole(skip=True), "skips_head"),
         (whole(skip=False), "whole_or_nothing"),
+        (boundless(line, 0, limit) if state.threshold else share_out(line, want(line), budget), "budget_or_threshold"),
         (alone(line, budget), "budget_not_reduced"),
         (running_plan | alone(new, budget - sum(running_plan.values())), "budget_not_reduced"),
+        (running_plan | share_out(new, want(new), budget - len(running)), "one_token_each"),
+        (counted | share_out(new, want(new), budget - len(running)), "one_token_each"),
         (boundless(line, 0, state.threshold or inf), "no_budget"),
         (running_plan | boundless(new, sum(running_plan.values()), state.threshold or inf), "no_budget"),
         (running_plan | boundless(new, sum(running_plan.values()), limit), "no_budget"),

@@ -67,6 +67,8 @@ def common_cause(cases: list[Case], wrong: Wrong) -> str | None:
 
 
 def _same(got: Any, expected: Any) -> bool:
+    if expected is None:
+        return got is None
     if isinstance(expected, list):
         return isinstance(got, list) and len(got) == len(expected) and all(map(_same, got, expected))
     return isinstance(got, int | float) and abs(got - expected) < TOLERANCE

@@ -10,6 +10,8 @@ MISCONCEPTIONS = {
     "no_guess": "A prediction is any finite number; it need not be right, it has to be there.",
     "decode_free": "Decodes are not counted: each costs one token of the budget, like any other token.",
     "budget_not_reduced": "Each request may take the whole budget; what one takes is gone for the next.",
+    "budget_or_threshold": "The budget counts beside the threshold too: a cap on each request is none on their sum.",
+    "one_token_each": "A running request costs as many tokens as it computes, not one each.",
     "no_budget": "Work is planned without a look at the budget: take at most what is left of it.",
     "threshold_ignored": "long_prefill_token_threshold is ignored: no request gets more tokens than that at once.",
     "threshold_zero": "A long_prefill_token_threshold of 0 means no limit, not no tokens.",
@@ -28,6 +30,9 @@ MISCONCEPTIONS = {
     "not_moved": "A request is planned but not moved to `running`: admit it, or nobody counts its tokens.",
     "not_popped": "A request is in `running` and still in `waiting`: it will be admitted again.",
     "first_token_missing": "The first token is missing: it comes from the iteration that completes the prompt.",
+    "total_fixed": "Only the first token comes out. Each token that comes out is one more to compute: num_tokens grows "
+                   "by one.",
+    "one_token_chunk": "A chunk of one token amid the prompt is still a chunk: it gives no token.",
     "every_chunk": "A chunk amid the prompt gives no token: only reaching num_tokens does.",
     "next_iteration": "A token comes out in the iteration that completes the work (counted from 0), not the next.",
     "left_out_not_counted": "Iterations that leave the request out count too: indices are those of the run.",
@@ -61,8 +66,9 @@ def why_no_wait(call: Call) -> Result:
 
 def plan_running(call: Call) -> Result:
     """Shares of hand-made running requests with random sizes."""
-    requirements = ("the budget is shared", "long_prefill_token_threshold", "nobody is planned with 0 tokens",
-                    "the requests stay as they are")
+    together = "threshold and budget together"
+    requirements = ("the budget is shared", "long_prefill_token_threshold", together,
+                    "nobody is planned with 0 tokens", "the requests stay as they are")
     tally, suspects = Tally(*requirements), Suspects()
     for requirement in requirements * 3:
         sizes = [*(random.randint(20, 60) for _ in range(3)), random.randint(100, 200)]
@@ -76,6 +82,9 @@ def plan_running(call: Call) -> Result:
         state = State(lefts + random.randint(2, 10), 8, running=running)
         if requirement == "long_prefill_token_threshold":
             state.threshold = random.randint(3, 10)
+        if requirement == together:
+            state.threshold = random.randint(4, 10)  # b may have as much, and d would like to
+            state.budget, state.seats = 2 + state.threshold + random.randint(1, state.threshold - 1), 4
         if requirement == "nobody is planned with 0 tokens":
             state.budget = lefts - random.choice([0, 1, 1 + random.randint(1, 5)])
         wants = [min(one.left, state.threshold or one.left) for one in running]
@@ -117,6 +126,11 @@ def _small_cases() -> list[tuple]:
         ("long_prefill_token_threshold", State(4 * c, 4, threshold=c),
          [[request("a", 2 * c, 1), request("b", c + 1, 2), request("c", 2, 2)]],
          [{"a": c, "b": c, "c": 2}, {"a": c, "b": 1, "c": 1}, {"b": 1}]),
+        ("the budget is shared", State(c, 4), [[request("a", c + 3, 1), request("b", c + 3, 1)]],
+         [{"a": c}, {"a": 3, "b": c - 3}, {"b": 6}]),
+        ("threshold and budget together", State(c + m, 4, threshold=c),
+         [[request("a", 2 * c, 1), request("b", c + m, 1)]],
+         [{"a": c, "b": m}, {"a": c, "b": m}, {"b": c - m}]),
         ("max_num_seqs", State(3 * c, 2), [[request("a", 1, m + 1), request("b", 2, m), request("c", 3, 1)]],
          [{"a": 1, "b": 2}, *[{"a": 1, "b": 1}] * (m - 1), {"a": 1, "c": 3}]),
         (edge, State(c, 4), [[request("a", k * c, 2)]], [*[{"a": c}] * k, {"a": 1}]),
@@ -143,22 +157,27 @@ def _random_case(threshold: int) -> tuple:
 def token_iterations(call: Call) -> Result:
     """Random plans of one request; output token j comes from the iteration that computes the position before it."""
     requirements = ("the first token", "decode steps", "iterations that leave the request out", "max_tokens=1",
-                    "a request that is not finished", "nothing after the last token")
+                    "a request that is not finished", "nothing after the last token", "chunks of one token")
     tally = Tally(*requirements)
     for requirement in requirements * 2:
         prompt, most, plans = _one_request(requirement)
         computed_in = [index for index, num_tokens in enumerate(plans) for _ in range(num_tokens)]
         expected = computed_in[prompt - 1:prompt - 1 + most]
         got = call({"num_prompt_tokens": prompt, "max_tokens": most, "plans": plans})["iterations"]
+        single = [index for index, num_tokens in enumerate(plans)
+                  if num_tokens == 1 or (num_tokens and sum(plans[:index + 1]) == prompt)]
         work = [index for index, num_tokens in enumerate(plans) if num_tokens]
         wrong = [
+            (expected[:1], "total_fixed"),
             (expected[1:], "first_token_missing"),
             (computed_in[prompt:prompt + most], "first_token_missing"),
             (computed_in[prompt - 1:], "after_the_last"),
+            (single, "one_token_chunk"), (single[:most], "one_token_chunk"),
             (work, "every_chunk"), (work[:most], "every_chunk"),
             ([index + 1 for index in expected], "next_iteration"),
             ([work.index(index) for index in expected], "left_out_not_counted"),
             (list(range(len(plans)))[expected[0]:][:most] if expected else [], "left_out_gives"),
+            ([index for index in range(len(plans)) if sum(plans[:index + 1]) == prompt][:most], "total_fixed"),
         ]
         tally.equal(requirement, got, expected, given=f"token_iterations({prompt}, {most}, {plans})",
                     wrong=_named(wrong))
@@ -168,6 +187,8 @@ def token_iterations(call: Call) -> Result:
 def _one_request(requirement: str) -> tuple[int, int, list[int]]:
     """Prompt length, max_tokens and plans: chunks of random sizes, then decode steps, changed as required."""
     chunks = [random.randint(2, 9) for _ in range(random.randint(2, 4))]
+    if requirement == "chunks of one token":
+        chunks.insert(random.randrange(len(chunks)), 1)  # never the last
     prompt, most = sum(chunks), 1 if requirement == "max_tokens=1" else random.randint(3, 6)
     plans = [0] * random.randint(len(chunks), 5) + chunks
     if requirement == "the first token":

@@ -28,6 +28,9 @@ MISCONCEPTIONS = {
     "ttft_first_chunk": "This is the end of the request's first chunk; the first token follows the prompt's last one.",
     "ttft_clock_time": "This is a time on the clock; TTFT counts from the request's arrival.",
     "ttft_last_token": "This is the last token's time, the latency; TTFT asks for the first.",
+    "ttft_any_request": "This is another request's token: compare work.request_id.",
+    "ttft_nothing": "Nothing came back: a `return` is missing where the token is found.",
+    "ttft_stops": "The search stops at the first piece of work that does not fit: go on; None comes after the last.",
     "ttft_none": "A request without a token has no TTFT: None. A number would pass for a measured one.",
     "tbt_starts": "Gaps from start to start; tokens come out when iterations end.",
     "tbt_idle": "This is only the idle part of each gap; the user also waits while the next token is computed.",
@@ -37,9 +40,13 @@ MISCONCEPTIONS = {
     "tbt_arrival": "The time from arrival to the first token is the TTFT; TBT begins with the second token.",
     "tbt_mean": "This is one number for all gaps (their mean, TPOT); asked is each gap: a mean hides a stall.",
     "tbt_iterations": "The gaps are counted in iterations; asked are seconds, and iterations differ in length.",
+    "tbt_lengths": "These are lengths of iterations; asked is from token to token.",
+    "tbt_times": "These are times on the clock; asked are the gaps.",
     "one_token": "A request with fewer than two tokens has no gap between tokens: give the empty result, not an error.",
     "unknown_id": "An id that is not in the trace has no answer: KeyError. A value would look like a measured one.",
     "idle_running": "The iteration that computes the later token is work: subtract from its start, not from its end.",
+    "idle_after_last": "Time after the last token does not count: there is no next token to wait for.",
+    "idle_list": "These are the waits; return their sum.",
     "idle_before_first": "The wait before the first token does not count as decoder idle time; it is in the TTFT.",
     "idle_decodes": "The gap between the iteration that gave the first token and the first decode step is missing "
                     "(or, after a preemption, the one that a recompute ends).",
@@ -56,6 +63,7 @@ MISCONCEPTIONS = {
     "busy_time": "Divided by the time in which iterations ran; the makespan includes the stretches in which the server "
                  "was idle.",
     "from_zero": "Divided by the time since 0 s on the clock; the makespan begins at the first arrival.",
+    "first_listed": "The first request in the list need not be the first to arrive: take the earliest arrival.",
     "from_first_start": "Divided by the time since the first start; the makespan starts with the first arrival.",
     "per_iteration": "Divided by the number of iterations; throughput is tokens per second.",
     "empty_trace": "A trace without iterations has no output and no makespan: return 0.0 before you divide.",
@@ -102,6 +110,10 @@ WRONG_TTFT: Wrong = {
     "ttft_from_schedule": lambda trace, info: _first(trace, info).end - working_iterations(trace, info)[0].start,
     "ttft_at_start": lambda trace, info: _first(trace, info).start - info.arrival_time,
     "ttft_first_chunk": lambda trace, info: working_iterations(trace, info)[0].end - info.arrival_time,
+    "ttft_any_request": lambda trace, info: _first_of_all(trace).end - info.arrival_time,
+    "ttft_nothing": lambda trace, info: None,
+    "ttft_stops": lambda trace, info: (_first(trace, info).end - info.arrival_time if _is_first_work(trace, info)
+                                       else None),
     "ttft_last_token": lambda trace, info: token_iterations(trace, info)[-1].end - info.arrival_time,
 }
 WRONG_TBT: Wrong = {
@@ -112,12 +124,17 @@ WRONG_TBT: Wrong = {
     "tbt_arrival": lambda trace, info: [_first(trace, info).end - info.arrival_time,
                                         *gaps(token_iterations(trace, info))],
     "tbt_mean": lambda trace, info: _mean(gaps(token_iterations(trace, info))),
+    "tbt_lengths": lambda trace, info: _between(trace, info, lambda one, other: other.end - other.start),
+    "tbt_times": lambda trace, info: [step.end for step in token_iterations(trace, info)],
     "tbt_iterations": lambda trace, info: _between(trace, info, lambda one, other: other.index - one.index),
 }
 WRONG_IDLE: Wrong = {
     "idle_running": lambda trace, info: sum(gaps(token_iterations(trace, info))),
     "idle_before_first": lambda trace, info: (sum(waits(token_iterations(trace, info)))
                                               + _first(trace, info).start - info.arrival_time),
+    "idle_after_last": lambda trace, info: (sum(waits(token_iterations(trace, info))) + trace.iterations[-1].end
+                                            - token_iterations(trace, info)[-1].end),
+    "idle_list": lambda trace, info: waits(token_iterations(trace, info)),
     "idle_decodes": lambda trace, info: sum(waits(decode_iterations(trace, info))),
     "idle_iterations": lambda trace, info: sum(
         _between(trace, info, lambda one, other: other.index - one.index - 1)),
@@ -131,6 +148,15 @@ WRONG_IDLE: Wrong = {
 
 def _first(trace: Trace, info: RequestInfo) -> Iteration:
     return token_iterations(trace, info)[0]
+
+
+def _first_of_all(trace: Trace) -> Iteration:
+    return min((_first(trace, info) for info in _with_tokens(trace, 1)), key=lambda step: step.end)
+
+
+def _is_first_work(trace: Trace, info: RequestInfo) -> bool:
+    """Whether the very first piece of work in the trace gives this request a token."""
+    return trace.iterations[0].work[0].request_id == info.request_id and _first(trace, info) is trace.iterations[0]
 
 
 def _mean(values: list[float]) -> float:
@@ -217,9 +243,13 @@ def throughput(call: Call) -> Result:
     """Output tokens per second of makespan."""
     kinds = {PASSED_OVER: Kind(), "unfinished requests": Kind(cut_off=True),
              IDLE_SERVER: Kind(idle_server=True), RECOMPUTE: Kind(preemption=True)}
-    tally = Tally(*kinds, "no iterations: 0.0")
-    cases = [Case(requirement, trace, None, _tokens(trace) / _makespan(trace))
-             for requirement, kind in kinds.items() for trace in [interesting_trace(kind) for _ in range(3)]]
+    another = "requests listed in another order"
+    tally = Tally(*kinds, another, "no iterations: 0.0")
+    traces = [(requirement, interesting_trace(kind)) for requirement, kind in kinds.items() for _ in range(3)]
+    for _ in range(2):
+        trace = interesting_trace(Kind())
+        traces.append((another, replace(trace, requests=trace.requests[::-1])))
+    cases = [Case(requirement, trace, None, _tokens(trace) / _makespan(trace)) for requirement, trace in traces]
     run_cases(call, cases)
     tally_cases(tally, "throughput", cases, _cause(cases, WRONG_THROUGHPUT))
     empty = [Trace((), ()), replace(cases[0].trace, iterations=())]
@@ -242,6 +272,7 @@ WRONG_THROUGHPUT: Wrong = {
                                       / _makespan(trace)),
     "asked_tokens": lambda trace, _: sum(info.max_tokens for info in trace.requests) / _makespan(trace),
     "busy_time": lambda trace, _: _tokens(trace) / sum(step.end - step.start for step in trace.iterations),
+    "first_listed": lambda trace, _: _tokens(trace) / (trace.iterations[-1].end - trace.requests[0].arrival_time),
     "from_zero": lambda trace, _: _tokens(trace) / trace.iterations[-1].end,
     "from_first_start": lambda trace, _: _tokens(trace) / (trace.iterations[-1].end - trace.iterations[0].start),
     "per_iteration": lambda trace, _: _tokens(trace) / len(trace.iterations),

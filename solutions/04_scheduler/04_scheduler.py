@@ -35,6 +35,7 @@
 # %% tags=["setup"]
 import inspect
 from itertools import pairwise
+from statistics import median
 
 from tqdm.auto import tqdm
 
@@ -78,7 +79,7 @@ grade("04_scheduler", "guess_gap", globals())
 # %% [markdown]
 # ## 1. Worked example: two schedulers to read
 #
-# The engine repeats three calls until every request is finished:
+# The engine's `run(scheduler, requests, executor)` repeats three calls until every request is finished:
 #
 #     output = scheduler.schedule()                    # the plan: request id -> number of tokens
 #     execution = executor.execute(output, requests)   # the model computes them
@@ -91,7 +92,7 @@ grade("04_scheduler", "guess_gap", globals())
 # | `self.waiting` | queue of requests not admitted yet, first come first |
 # | `self.running` | list of admitted requests, in admission order; finished ones are taken out for you |
 # | `self.admit()` | moves the head of `waiting` to the end of `running`, and returns it |
-# | `self.config` | the limits, e.g. `max_num_seqs`: how many requests may run at once |
+# | `self.config` | the limits: `max_num_batched_tokens`, most tokens in an iteration (the *token budget*); `max_num_seqs`, most requests that run at once (*seats*); `long_prefill_token_threshold`, a cap on one request's tokens in an iteration |
 # | `request.num_tokens` | how many tokens the request has: prompt and output so far |
 # | `request.num_computed_tokens` | for how many of them the cache holds keys and values |
 #
@@ -117,8 +118,8 @@ class RequestLevelScheduler(Scheduler):
 # %% [markdown]
 # Orca (Yu et al., OSDI 2022) chose the batch anew before every iteration, so that a new request can join at once and
 # a finished one makes room: **iteration-level** scheduling. The paper reports 36.9 times the throughput of
-# FasterTransformer at the same latency, for a model of GPT-3's size. The library holds a policy of this kind, as vLLM
-# used it before chunked prefill: **prefill-first**. Read it.
+# FasterTransformer (a library that schedules request by request) at the same latency, for a model of GPT-3's size.
+# The course library holds a policy of this kind, as vLLM used it before chunked prefill: **prefill-first**. Read it.
 
 # %%
 print(inspect.getsource(PrefillFirstScheduler.schedule))
@@ -172,7 +173,7 @@ timeline(traces, numbers=NUMBERS, title="Two policies on the running example")
 # 2. *Prefill-first:* sequence 1 starts at once, and now sequence 2 waits: a generation stall. In one-second iterations
 #    it costs one box. But P₁ computes 24 tokens and D₂₁ only one, so in real time that box is the widest of all.
 #
-# Neither looks at `max_num_batched_tokens`.
+# Neither looks at the budget, `max_num_batched_tokens`.
 
 # %% [markdown]
 # ## 2. One rule for chunks and decodes
@@ -181,7 +182,8 @@ timeline(traces, numbers=NUMBERS, title="Two policies on the running example")
 # `num_tokens - num_computed_tokens`, and hands out tokens until the budget of the iteration is spent:
 #
 # 1. **Running requests first**, in admission order. Each gets its work left, but not more than
-#    `long_prefill_token_threshold` (if that is not 0) and not more than what is left of the budget.
+#    `long_prefill_token_threshold` (a cap on one request's tokens in an iteration; 0: no cap), and not more than what
+#    is left of the budget.
 # 2. **Then new requests**, from the head of `waiting`, while there is budget and a seat (`max_num_seqs`).
 #    Each gets its share by the same formula.
 #
@@ -252,18 +254,24 @@ with checks.exercise("plan_running") as check:
         ({"2": 1, "1": 9}, "What request 2 takes is gone for request 1, though it is only a decode: 10 tokens are planned."),
         ({"2": 1, "1": 16}, "Nobody looks at the budget: 17 tokens are planned."),
         ({"1": 9}, "Request 2 gets nothing. Its output counts as well: the work left is num_tokens - num_computed_tokens."),
-        ({}, "A threshold of 0 means no limit, not no tokens."),
+        ({"2": 0, "1": 0}, "A threshold of 0 means no limit, not no tokens."),
+        ({}, "The plan is empty: is `plan[request.request_id]` written? And a threshold of 0 means no limit."),
+        ({"2": 1}, "Request 1 gets nothing though 8 tokens of budget are left: cut its work, and go through all requests."),
     ])
     check.true(prefilling.num_computed_tokens == 8, "plan_running changes num_computed_tokens: it should only plan.")
     one, other = in_progress("a", 40, 10), in_progress("b", 30, 5)
     check.equal(plan_running([one, other], SchedulerConfig(32, 4)), {"a": 30, "b": 2},
                 given="plan_running(request a with 30 tokens left, request b with 25 left; budget 32)", wrong=[
-        ({"a": 30, "b": 25}, "Each request may take the whole budget; what one takes is gone for the next."),
+        ({"a": 30, "b": 25}, "A request costs as many tokens as it computes; what one takes is gone for the next."),
     ])
     check.equal(plan_running([one, other], SchedulerConfig(32, 4, long_prefill_token_threshold=12)), {"a": 12, "b": 12},
                 given="plan_running(request a with 30 tokens left, request b with 25 left; budget 32, threshold 12)",
                 wrong=[({"a": 30, "b": 2}, "long_prefill_token_threshold is ignored."),
                        ({"a": 12}, "The threshold limits each request, not all of them together.")])
+    check.equal(plan_running([one, other], SchedulerConfig(16, 4, long_prefill_token_threshold=12)), {"a": 12, "b": 4},
+                given="plan_running(request a with 30 tokens left, request b with 25 left; budget 16, threshold 12)",
+                wrong=[({"a": 12, "b": 12},
+                        "The budget counts beside the threshold too: 24 tokens are planned under a budget of 16.")])
     check.equal(plan_running([one, other], SchedulerConfig(30, 4)), {"a": 30},
                 given="plan_running(request a with 30 tokens left, request b with 25 left; budget 30)", wrong=[
         ({"a": 30, "b": 0}, "A plan of 0 tokens is not work: leave the request out (the engine would refuse it)."),
@@ -276,9 +284,11 @@ grade("04_scheduler", "plan_running", globals())
 # %% [markdown]
 # ## 3. The whole scheduler
 #
-# Now both rules in one `schedule` (5 marks). For the running requests, use `plan_running` or write its lines again. Then admit
-# from the head of `waiting`. **Stop at the first that does not fit; never pass it over for one behind it**, or a
-# stream of short prompts could keep a long one waiting for ever.
+# Now both rules in one `schedule` (5 marks). The policy has a name: **stall-free** batching, from Sarathi-Serve (Agrawal
+# et al., OSDI 2024), because no decode stalls while prompts come in. For the running requests, use `plan_running` or
+# write its lines again. Then admit from the head of `waiting`. **Stop when there is no budget or no seat left for the
+# head; never take one from behind it instead**, or a stream of short prompts could keep a long one waiting for ever.
+# A head that is longer than what is left is cut, not refused.
 #
 # `schedule` returns `SchedulerOutput(plan)`, with an empty plan when there are no requests. Memory is ample: nothing
 # limits how many tokens the caches hold. Notebook 07 takes that away. Three kinds of mistakes the engine tells you by a
@@ -353,6 +363,15 @@ with checks.exercise("StallFreeScheduler") as check:
     ])
     check.true(request.num_computed_tokens == 0,
                "schedule() changes num_computed_tokens: it should only plan, update_from_output counts.")
+    check.equal(plans_for([new("a", 6, 1), new("b", 5, 1), new("c", 2, 1)], max_num_batched_tokens=8, max_num_seqs=4),
+                [{"a": 6, "b": 2}, {"b": 3, "c": 2}],
+                given="a: prompt 6, b: prompt 5, c: prompt 2; budget 8", wrong=[
+        ([{"a": 6, "b": 5, "c": 2}], "What one new request takes is gone for the next: 13 tokens are planned."),
+        ([{"a": 6, "b": 5}, {"c": 2}], "What is left of the budget limits b too: 11 tokens are planned."),
+        ([{"a": 6, "c": 2}, {"b": 5}], "b is passed over for c. Cut it: what is left of the budget is its first chunk."),
+        ([{"a": 6}, {"b": 5}, {"c": 2}], "One request is admitted, though there is budget for the next."),
+        ([{"a": 6}, {"b": 5, "c": 2}], "b waits until it fits as a whole. Cut it: what is left is its first chunk."),
+    ])
     check.equal(plans_for(arriving_mid_run(), max_num_batched_tokens=9, max_num_seqs=4),
                 [{"2": 8}, {"2": 1, "1": 8}, {"2": 1, "1": 8}, {"2": 1, "1": 8}, {"1": 1}, {"1": 1}],
                 given="the plans for the running example, budget 9", wrong=[
@@ -376,13 +395,17 @@ with checks.exercise("StallFreeScheduler") as check:
          "long_prefill_token_threshold is ignored; it limits running requests and new ones."),
         ([{"a": 8}, {"a": 8}, {"a": 4, "b": 4}, {"b": 1}], "The threshold limits each request, not all of them together."),
     ])
-    check.equal(plans_for([new("a", 6, 1), new("b", 5, 1), new("c", 2, 1)], max_num_batched_tokens=8, max_num_seqs=4),
-                [{"a": 6, "b": 2}, {"b": 3, "c": 2}],
-                given="a: prompt 6, b: prompt 5, c: prompt 2; budget 8", wrong=[
-        ([{"a": 6, "b": 5, "c": 2}], "What one new request takes is gone for the next: 13 tokens are planned."),
-        ([{"a": 6, "b": 5}, {"c": 2}], "What is left of the budget limits b too: 11 tokens are planned."),
-        ([{"a": 6, "c": 2}, {"b": 5}], "b is passed over for c. Cut it: what is left of the budget is its first chunk."),
-        ([{"a": 6}, {"b": 5, "c": 2}], "b waits until it fits as a whole. Cut it: what is left is its first chunk."),
+    check.equal(plans_for([new("a", 20, 1), new("b", 20, 1)], max_num_batched_tokens=16, max_num_seqs=4),
+                [{"a": 16}, {"a": 4, "b": 12}, {"b": 8}], given="a and b: prompt 20; budget 16", wrong=[
+        ([{"a": 16}, {"a": 4, "b": 15}, {"b": 5}],
+         "A running request costs as many tokens as it computes, not one each: 19 tokens are planned."),
+    ])
+    check.equal(plans_for([new("a", 20, 1), new("b", 20, 1), new("c", 20, 1)], max_num_batched_tokens=16,
+                          max_num_seqs=4, long_prefill_token_threshold=12),
+                [{"a": 12, "b": 4}, {"a": 8, "b": 8}, {"b": 8, "c": 8}, {"c": 12}],
+                given="a, b and c: prompt 20; budget 16, long_prefill_token_threshold 12", wrong=[
+        ([{"a": 12, "b": 12}, {"a": 8, "b": 8}, {"c": 12}, {"c": 8}],
+         "The budget counts beside the threshold too: 24 tokens are planned under a budget of 16."),
     ])
     check.equal(plans_for([new("a", 1, 3), new("b", 1, 2), new("c", 4, 1)], max_num_batched_tokens=8, max_num_seqs=2),
                 [{"a": 1, "b": 1}, {"a": 1, "b": 1}, {"a": 1, "c": 4}],
@@ -404,7 +427,7 @@ traces = {name: run(policy(config), arriving_mid_run(), SimulatedExecutor(OneSec
 timeline(traces, numbers=NUMBERS, title="The running example under three policies")
 
 # %% [markdown]
-# That is the plan which you typed by hand in notebook 03, (c): D₂₂ runs in the iteration of P₁₂. Nobody wrote it down
+# That is the plan which you typed by hand (notebook 03, section 6, `order_hybrid`): D₂₂ runs in the iteration of P₁₂. Nobody wrote it down
 # this time.
 
 # %% [markdown]
@@ -412,8 +435,8 @@ timeline(traces, numbers=NUMBERS, title="The running example under three policie
 #
 # A plan says how many tokens a request computes, not which iteration gives one back. `update_from_output` decides that
 # by the rule of notebook 02: a token is sampled if and only if `num_computed_tokens` reaches `num_tokens`.
-# Write this bookkeeping for one request (3 marks). `plans` holds for each iteration how many tokens the plan gives to it, 0 where
-# it is left out. Sequence 1 above has `plans = [0, 8, 8, 8, 1, 1]`, and its three tokens come out in iterations
+# Write this bookkeeping for one request (3 marks). `plans` holds for each iteration how many tokens the plan gives to
+# it, 0 where it is left out. Sequence 1 above has `plans = [0, 8, 8, 8, 1, 1]`, and its three tokens come out in iterations
 # 3, 4 and 5.
 #
 # <details><summary>Hint: a nudge</summary>
@@ -452,6 +475,7 @@ def token_iterations(num_prompt_tokens: int, max_tokens: int, plans: list[int]) 
 # check: token_iterations
 with checks.exercise("token_iterations") as check:
     check.call(token_iterations, 24, 3, [0, 8, 8, 8, 1, 1], expect=[3, 4, 5], wrong=[
+        ([3], "Only the first token comes out. Each token that comes out is one more to compute: num_tokens grows by one."),
         ([4, 5], "The first token is missing: it comes from the iteration that completes the prompt."),
         ([1, 2, 3, 4, 5], "A chunk amid the prompt gives no token."),
         ([1, 2, 3], "A chunk amid the prompt gives no token."),
@@ -461,6 +485,10 @@ with checks.exercise("token_iterations") as check:
     check.call(token_iterations, 8, 4, [8, 0, 1, 1, 0, 0, 1], expect=[0, 2, 3, 6], wrong=[
         ([2, 3, 6], "The first token is missing: it comes from the iteration that completes the prompt."),
         ([0, 1, 2, 3], "An iteration that leaves the request out gives no token."),
+    ])
+    check.call(token_iterations, 3, 2, [1, 1, 1, 1], expect=[2, 3], wrong=[
+        ([0, 1], "A chunk of one token amid the prompt is still a chunk: it gives no token."),
+        ([0, 1, 2, 3], "A chunk of one token amid the prompt is still a chunk: it gives no token."),
     ])
     check.call(token_iterations, 5, 1, [5], expect=[0])
     check.call(token_iterations, 6, 2, [2, 2], expect=[])
@@ -480,24 +508,27 @@ grade("04_scheduler", "token_iterations", globals())
 
 
 # %%
-def tokens_after_a_wait(trace) -> int:
-    """How many tokens did not come out in the iteration right after the one of the token before?"""
-    count = 0
+def tokens_after_a_wait(trace) -> tuple[int, int]:
+    """How many tokens did not come out in the iteration right after the one of the token before, and of how many?"""
+    late = total = 0
     for request in trace.requests:
         plans = [plan.get(request.request_id, 0) for plan in plans_of(trace)]
         iterations = token_iterations(request.num_prompt_tokens, request.max_tokens, plans)
-        count += sum(later > earlier + 1 for earlier, later in pairwise(iterations))
-    return count
+        late += sum(later > earlier + 1 for earlier, later in pairwise(iterations))
+        total += len(iterations) - 1  # the first token has none before it
+    return late, total
 
 
-waits = {"prefill-first": 0, "stall-free": 0}
+counts = {"prefill-first": [], "stall-free": []}
 for seed in tqdm(range(100), desc="workloads"):
     limits = SchedulerConfig(max_num_batched_tokens=16 + seed % 17, max_num_seqs=4 + seed % 5,
                              long_prefill_token_threshold=seed % 3 * 7)
     for name, policy in [("prefill-first", PrefillFirstScheduler), ("stall-free", StallFreeScheduler)]:
         workload = conversation_workload(12, rate=0.3, prompt_tokens=(1, 80), output_tokens=(1, 20), seed=seed)
-        waits[name] += tokens_after_a_wait(run(policy(limits), workload, SimulatedExecutor(OneSecond(5000))))
-print(f"tokens that came late: {waits}")
+        counts[name].append(tokens_after_a_wait(run(policy(limits), workload, SimulatedExecutor(OneSecond(5000)))))
+for name, pairs in counts.items():
+    late, total = map(sum, zip(*pairs))
+    print(f"{name}: {late} of {total} tokens came late (first tokens apart)")
 
 # %% [markdown]
 # Why does a running request that could decode always get its token? (Multiple choice, 1 mark.)
@@ -567,15 +598,15 @@ for name, text in together.items():
 
 # %%
 # picture: one workload under three policies
-def longest_gap(trace) -> float:
-    """The longest time in ms between two consecutive tokens of a chat."""
+def chat_gaps(trace) -> list[float]:
+    """The times in ms between two consecutive tokens of a chat, all chats together."""
     gaps = []
     for request in trace.requests:
         if request.request_id.startswith("chat"):
             plans = [plan.get(request.request_id, 0) for plan in plans_of(trace)]
             indices = token_iterations(request.num_prompt_tokens, request.max_tokens, plans)
             gaps += [trace.iterations[later].end - trace.iterations[earlier].end for earlier, later in pairwise(indices)]
-    return 1000 * max(gaps)
+    return [1000 * gap for gap in gaps]
 
 
 def small_day() -> list[Request]:
@@ -589,19 +620,27 @@ limits = SchedulerConfig(max_num_batched_tokens=128, max_num_seqs=8)
 traces = {name: run(policy(limits), small_day(), SimulatedExecutor(CPU_DEFAULT))
           for name, policy in [("request-level", RequestLevelScheduler), ("prefill-first", PrefillFirstScheduler),
                                ("stall-free", StallFreeScheduler)]}
-gap = {name: longest_gap(trace) for name, trace in traces.items()}
+longest = {}
 for name, trace in traces.items():
-    print(f"{name}: longest gap of a chat {gap[name]:.0f} ms, all done after {1000 * trace.iterations[-1].end:.0f} ms")
-print(f"\nUnder prefill-first the longest gap is {gap['prefill-first'] / gap['stall-free']:.1f} times as long as under "
+    gaps = chat_gaps(trace)
+    longest[name] = max(gaps)
+    print(f"{name}: gaps between a chat's tokens: median {median(gaps):.1f} ms, longest {max(gaps):.1f} ms; "
+          f"all done after {1000 * (trace.iterations[-1].end - trace.iterations[0].start):.0f} ms")
+print(f"\nUnder prefill-first the longest gap is {longest['prefill-first'] / longest['stall-free']:.1f} times as long as under "
       f"stall-free. Your guess was {guess_gap}.")
 timeline(traces, x="ms", names={request.request_id: request.request_id for request in small_day()},
+         numbers={"chat 1": 1, "chat 2": 2, "chat 3": 3, "chat 4": 4, "document 1": 5},
          title="One workload under three policies")
 
 # %% [markdown]
-# Read the picture from top to bottom:
-# - *Request-level:* nobody is interrupted, and everybody who came second waits, chat and document alike.
-# - *Prefill-first:* the document's prompt is one wide box, and every chat that was generating is hatched beside it.
-# - *Stall-free:* no hatching. The chats' tokens come a little slower while the document's chunks run, and the
+# Read the picture from top to bottom (chats are numbered 1 to 4, the document is 5; the clock starts with the first
+# iteration, and so do the printed times):
+# - *Request-level:* nobody is interrupted, and everybody who came after chat 1 waits until it is done. Then four
+#   prompts run in one iteration, chats and document alike: hence four boxes of the same width.
+# - *Prefill-first:* the document's prompt is one wide box, and every chat that was generating is hatched beside it. The
+#   printed longest gap is more than that box: chat 4's prompt, which runs next, and then the decode step itself.
+# - *Stall-free:* no hatching. While the document's chunks run, the chats' tokens come more slowly: each gap then is as
+#   long as a whole iteration with a chunk in it, up to the printed longest one, several times the median. And the
 #   document's own first token comes later than under prefill-first: its chunks share their iterations.
 #
 # So there is a price, and a budget that sets it. Notebook 05 measures both sides, notebook 06 chooses the number.
@@ -610,14 +649,14 @@ timeline(traces, x="ms", names={request.request_id: request.request_id for reque
 # ## Reflect
 #
 # Compare `PrefillFirstScheduler` with your `StallFreeScheduler`. In four to six sentences: what does the chunked
-# scheduler have to remember between two iterations that the standard one did not, what has to stay in memory for it,
+# scheduler have to remember between two iterations that the prefill-first one did not, what has to stay in memory for it,
 # and why does it matter for sampling? Name the attributes of `Request` and `Scheduler` that hold it.
 # Answer in the cell below (4 marks, read by a person).
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "what_to_remember", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # <!-- answer: what_to_remember -->
 # <!-- BEGIN SOLUTION -->
-# **Sample answer.** For the standard scheduler a prompt is either not started or done: the queue in which a request
+# **Sample answer.** For the prefill-first scheduler a prompt is either not started or done: the queue in which a request
 # stands says it all, and every running request needs exactly one token. The chunked scheduler has requests in
 # `running` whose prompt is half done. For each it must remember how far it is, `num_computed_tokens`, because the next
 # chunk starts there and the work left is `num_tokens - num_computed_tokens`. The keys and values of the chunks

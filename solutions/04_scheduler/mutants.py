@@ -36,6 +36,9 @@ MUTANTS = [
     _running("decode_free", "budget -= num_tokens", "budget -= num_tokens if request.num_output_tokens == 0 else 0"),
     _running("budget_not_reduced", "        budget -= num_tokens\n", ""),
     _running("no_budget", "        num_tokens = min(num_tokens, budget)\n", ""),
+    _running("budget_or_threshold", "        num_tokens = min(num_tokens, budget)\n",
+             "        else:\n            num_tokens = min(num_tokens, budget)\n"),
+    _running("one_token_each", "budget -= num_tokens", "budget -= 1"),
     _running("threshold_ignored", "config.long_prefill_token_threshold > 0", "False"),
     _running("threshold_zero", "if config.long_prefill_token_threshold > 0:", "if True:"),
     _running("threshold_total", "min(num_tokens, config.long_prefill_token_threshold)",
@@ -51,6 +54,12 @@ MUTANTS = [
                "            plan[request.request_id] = num_tokens\n"),
     _scheduler("no_budget", ADMIT + "request.num_tokens - request.num_computed_tokens, threshold, budget)",
                ADMIT + "request.num_tokens - request.num_computed_tokens, threshold)"),
+    _scheduler("budget_or_threshold", LOOP_OVER_RUNNING + LOOP_OVER_WAITING,
+               (LOOP_OVER_RUNNING + LOOP_OVER_WAITING).replace("threshold, budget)",
+                                                               "config.long_prefill_token_threshold or budget)")),
+    _scheduler("one_token_each", "shrinks\n            budget -= num_tokens", "shrinks\n            budget -= 1"),
+    _scheduler("one_token_each", LOOP_OVER_WAITING,
+               "        budget = config.max_num_batched_tokens - len(plan)\n" + LOOP_OVER_WAITING),
     _scheduler("threshold_ignored", "threshold = config.long_prefill_token_threshold or budget", "threshold = budget"),
     _scheduler("threshold_zero", "config.long_prefill_token_threshold or budget",
                "config.long_prefill_token_threshold"),
@@ -98,6 +107,9 @@ MUTANTS = [
                "request = self.waiting[0]\n            self.running.append(request)"),
     # token_iterations
     _tokens("first_token_missing", "num_prompt_tokens + len(iterations)", "num_prompt_tokens + len(iterations) + 1"),
+    _tokens("total_fixed", "num_prompt_tokens + len(iterations)", "num_prompt_tokens"),
+    _tokens("one_token_chunk", "num_computed_tokens == num_tokens",
+            "(num_scheduled_tokens == 1 or num_scheduled_tokens and num_computed_tokens == num_prompt_tokens)"),
     _tokens("every_chunk", " and num_computed_tokens == num_tokens", " and num_scheduled_tokens > 0"),
     _tokens("next_iteration", "enumerate(plans)", "enumerate(plans, start=1)"),
     _tokens("left_out_not_counted", "enumerate(plans)", "enumerate(filter(None, plans))"),
@@ -146,6 +158,13 @@ class StallFreeScheduler(Scheduler):
             self.admit()
             plan = plan_running(self.running, self.config)
         return SchedulerOutput(num_scheduled_tokens=plan)
+'''),
+    Alternative("StallFreeScheduler", "all_seats_first", source='''
+class StallFreeScheduler(Scheduler):
+    def schedule(self):
+        while self.waiting and len(self.running) < self.config.max_num_seqs:
+            self.admit()
+        return SchedulerOutput(plan_running(self.running, self.config))
 '''),
     Alternative("StallFreeScheduler", "decodes_before_chunks", source='''
 class StallFreeScheduler(Scheduler):

@@ -24,6 +24,9 @@ MUTANTS = [
            "                if sum(one.samples_token for step in trace.iterations for one in step.work\n"
            "                       if one.request_id == request_id and step.start > iteration.start) == 0:\n"
            "                    return last\n", misconception="ttft_last_token"),
+    Mutant("ttft", old=TTFT_IF, new="            if work.samples_token:\n", misconception="ttft_any_request"),
+    Mutant("ttft", old=TTFT, new=TTFT.replace("return ", "first = "), misconception="ttft_nothing"),
+    Mutant("ttft", old=TTFT, new=TTFT + "            return None\n", misconception="ttft_stops"),
     Mutant("ttft", old="    return None", new="    return 0.0", misconception="ttft_none"),
     Mutant("tbt", old=TIMES, new=TIMES.replace(".end", ".start"), misconception="tbt_starts"),
     Mutant("tbt", old=TIMES, new=TIMES.replace("iteration.end", "(iteration.start, iteration.end)")
@@ -43,11 +46,23 @@ MUTANTS = [
     Mutant("tbt", old=GAPS, new="    gaps = [times[1] - times[0]]\n"
            "    for earlier, later in zip(times[1:], times[2:]):\n        gaps.append(later - earlier)\n    return gaps\n",
            misconception="one_token"),
+    Mutant("tbt", old=GAPS, new="    return times\n", misconception="tbt_times"),
+    Mutant("tbt", old=TIMES + "             if work.request_id == request_id and work.samples_token]\n" + GAPS,
+           new=TIMES.replace("iteration.end", "iteration.end - iteration.start")
+           + "             if work.request_id == request_id and work.samples_token]\n    return times[1:]\n",
+           misconception="tbt_lengths"),
     Mutant("tbt", old="    find_request(trace, request_id)\n", new="", misconception="unknown_id"),
     Mutant("decoder_idle_time", old=IDLE, new=IDLE.replace(".start", ".end"), misconception="idle_running"),
     Mutant("decoder_idle_time", old="    find_request(trace, request_id)\n    idle, previous_end = 0.0, None\n",
            new="    idle, previous_end = 0.0, find_request(trace, request_id).arrival_time\n",
            misconception="idle_before_first"),
+    Mutant("decoder_idle_time", old="    return idle", new="    return idle + (trace.iterations[-1].end - previous_end\n"
+           "                   if previous_end is not None else 0.0)\n", misconception="idle_after_last"),
+    Mutant("decoder_idle_time", old="    return idle",
+           new="    steps = [step for step in trace.iterations for work in step.work\n"
+               "             if work.request_id == request_id and work.samples_token]\n"
+               "    return [later.start - earlier.end for earlier, later in pairwise(steps)]\n",
+           misconception="idle_list"),
     Mutant("decoder_idle_time", old=IDLE_IF, new="            prompt = find_request(trace, request_id).num_prompt_tokens\n"
            + IDLE_IF.replace(":\n", " and work.num_tokens == 1 and work.start_pos >= prompt:\n"),
            misconception="idle_decodes"),
@@ -78,6 +93,8 @@ MUTANTS = [
     Mutant("throughput", old=MAKESPAN, new="sum(step.end - step.start for step in trace.iterations)",
            misconception="busy_time"),
     Mutant("throughput", old=MAKESPAN, new="trace.iterations[-1].end", misconception="from_zero"),
+    Mutant("throughput", old=MAKESPAN, new="(trace.iterations[-1].end - trace.requests[0].arrival_time)",
+           misconception="first_listed"),
     Mutant("throughput", old=MAKESPAN, new="(trace.iterations[-1].end - trace.iterations[0].start)",
            misconception="from_first_start"),
     Mutant("throughput", old=MAKESPAN, new="len(trace.iterations)", misconception="per_iteration"),
@@ -181,7 +198,7 @@ def throughput(trace):
     Alternative("throughput", "exception", source='''
 def throughput(trace):
     try:
-        seconds = trace.iterations[-1].end - trace.requests[0].arrival_time
+        seconds = trace.iterations[-1].end - sorted(request.arrival_time for request in trace.requests)[0]
     except IndexError:
         return 0.0
     return len([w for s in trace.iterations for w in s.work if w.samples_token]) / seconds
