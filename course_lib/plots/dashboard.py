@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from course_lib.plots.picture import Picture
 from course_lib.plots.style import (
@@ -19,6 +20,8 @@ from course_lib.plots.style import (
     number,
     number_axis,
 )
+
+AXES = (("p99_tbt", 1000, "P99 time between tokens (ms)"), ("median_ttft", 1, "median time to first token (s)"))
 
 
 class PlanOutcome(Protocol):
@@ -57,12 +60,12 @@ def decision_dashboard(
         for panels, (case, rows) in zip(grid, outcomes.items(), strict=True):
             panels[0].set_title(case)
             panels[0].set_ylabel("tokens/s")
-            for axes, field, unit, factor in ((panels[0], "p99_tbt", "ms", 1000), (panels[1], "median_ttft", "s", 1)):
+            for axes, (field, factor, label) in zip(panels, AXES, strict=True):
                 _draw(axes, rows, slos[case], field, factor, chosen[case], today[case])
-                label = {"p99_tbt": "P99 time between tokens", "median_ttft": "median time to first token"}[field]
-                number_axis(axes, f"{label} ({unit})", log=True)
-                axes.margins(0.1)
+                number_axis(axes, label, log=True)
+                axes.margins(x=0.1, y=0.18)
                 axes.tick_params(axis="x", labelsize=9)
+            panels[0].xaxis.set_major_locator(LogLocator(subs=(1, 3)))  # the figures in ms are long
         handles = [
             _key("o", BLUE, BLUE, 7, "meets both promises"),
             _key("o", "white", WAIT_GREY, 7, "breaks a promise"),
@@ -83,7 +86,7 @@ def decision_dashboard(
         )
         for role, plan in (("today", today[case]), ("chosen", chosen[case])):
             table.append((case, role, *_cells(by_plan.get(plan), slos[case])))
-    header = ("case", "", "plan", "tokens/s", "P99 TBT (ms)", "median TTFT (s)", "keeps both promises")
+    header = ("case", "which", "plan", "tokens/s", "P99 TBT (ms)", "median TTFT (s)", "keeps both promises")
     return Picture(figure, title, " ".join(sentences), header, tuple(table))
 
 

@@ -601,7 +601,7 @@ for name, spans in {"1 decode step": [(1000, 1)], "32 decode steps": [(1000, 1)]
     print(f"{name:24} {1000 * old:>6.1f} ms {1000 * new:>6.1f} ms {old / new:>9.1f}x")
 
 # %% [markdown]
-# No iteration becomes 3.2 times as fast, and decode steps hardly gain at all. Below the **ridge** of the roofline an iteration
+# No iteration becomes 3.2 times as fast, and decode steps gain little. Below the **ridge** of the roofline an iteration
 # waits for the weights, above it for the arithmetic. The ridge is the number of tokens at which both take equally long:
 # `read_weights / per_token`.
 #
