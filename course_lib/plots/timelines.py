@@ -58,7 +58,7 @@ class _Panel:
 def timeline(
     traces: Trace | Mapping[str, Trace],
     *,
-    x: Literal["iterations", "ms"] = "iterations",
+    x: Literal["iterations", "ms", "s"] = "iterations",
     names: Mapping[str, str] | None = None,
     numbers: Mapping[str, int] | None = None,
     first_decode: Mapping[str, int] | None = None,
@@ -68,7 +68,7 @@ def timeline(
 ) -> Picture:
     """Draws one trace, or several by name, one above the other on the same x axis.
 
-    `x`: "iterations" draws all iterations equally wide, "ms" as long as they took since the trace's first one started.
+    `x`: "iterations" draws all iterations equally wide; "ms" or "s" as long as they took, since the first one started.
     `names`: request id to row label, else "sequence i". `numbers`: request id to the i of P_ij and D_ij, else the order
     in `trace.requests`. `first_decode`: request id to the j of its first decode step in the trace, else 1.
     `idle_times`: request id to decoder idle time in seconds, written at the row's end; with several traces, trace name
@@ -127,8 +127,8 @@ def _without(trace: Trace, prologue: int) -> Trace:
 def _check(
     by_name: Mapping[str, Trace], x: str, idle_by_name: Mapping[str, Mapping[str, float]], prologue: int
 ) -> None:
-    if x not in ("iterations", "ms"):
-        raise ValueError(f'x must be "iterations" or "ms", got {x!r}')
+    if x not in ("iterations", "ms", "s"):
+        raise ValueError(f'x must be "iterations", "ms" or "s", got {x!r}')
     if not by_name:
         raise ValueError("traces is empty; pass a Trace, or a mapping from a name to each Trace")
     for name, trace in by_name.items():
@@ -158,16 +158,16 @@ def _span(trace: Trace, first: Iteration, last: Iteration, x: str) -> tuple[floa
     """Left end and width on the x axis of the iterations from `first` to `last`."""
     if x == "iterations":
         return first.index, last.index + 1 - first.index
-    return 1000 * (first.start - trace.iterations[0].start), 1000 * (last.end - first.start)
+    scale = {"ms": 1000, "s": 1}[x]
+    return scale * (first.start - trace.iterations[0].start), scale * (last.end - first.start)
 
 
 def _set_x_axis(axes: Axes, panels: list[_Panel], x: str) -> None:
     spans = [_span(panel.trace, step, step, x) for panel in panels for step in panel.trace.iterations]
     left, right = min(start for start, _ in spans), max(start + width for start, width in spans)
     axes.set_xlim(left, right)
-    if x == "ms":
-        axes.set_xlabel("time (ms)")
-        return
+    if x != "iterations":
+        return axes.set_xlabel(f"time ({x})")
     axes.set_xlabel("iteration")
     shown = range(int(left), int(right), round_step((right - left) / 12))
     axes.set_xticks([index + 0.5 for index in shown], [str(index) for index in shown])

@@ -89,7 +89,7 @@ def test_waiting_is_hatched_and_in_ms_as_long_as_it_took():
 
 def test_a_wait_of_two_iterations_is_one_hatched_box():
     batches = [("chat", 3, 1, True)], [("long", 0, 4, False)], [("long", 4, 5, True)], [("chat", 4, 1, True)]
-    for x, expected in (("iterations", (1, 3, 1)), ("ms", (500.0, 1500.0, 1))):
+    for x, expected in (("iterations", (1, 3, 1)), ("ms", (500.0, 1500.0, 1)), ("s", (0.5, 1.5, 1))):
         picture = plots.timeline(trace_of(*map(list, batches), seconds=0.5), x=x)
         assert spans(boxes(picture, "wait")) == [expected]
 
@@ -342,7 +342,7 @@ ROW = SimpleNamespace(budget=8, throughput=1.0, p99_tbt=1.0)
         (lambda: plots.timeline(EMPTY), "no iterations.*run"),
         (lambda: plots.timeline({"standard": EMPTY}), "'standard' has no iterations"),
         (lambda: plots.timeline({}), "traces is empty"),
-        (lambda: plots.timeline(CHUNKED, x="s"), "\"iterations\" or \"ms\", got 's'"),
+        (lambda: plots.timeline(CHUNKED, x="min"), "\"iterations\", \"ms\" or \"s\", got 'min'"),
         (lambda: plots.timeline(CHUNKED, numbers={"x": 1}), r"numbers names the request 'x'.*\['long', 'chat'\]"),
         (lambda: plots.timeline(CHUNKED, names={"x": "y"}), "names names the request 'x'"),
         (lambda: plots.timeline(CHUNKED, first_decode={"x": 1}), "first_decode names the request 'x'"),
