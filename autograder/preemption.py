@@ -138,6 +138,8 @@ def likely_mistake(state: PoolState, right: Step, got: Step) -> str | None:
         ("planned_after_preemption", set(got.plan) & set(got.preempted)),
         ("left_out", right.preempted and not got.preempted),
         ("last_block", len(got.preempted) > len(right.preempted)),
+        ("no_seat", more and len(got.running) > state.seats),
+        ("budget_used_up", any(got.plan[one] == 0 for one in more)),
         ("skips_head", more and [one.request_id for one in state.waiting][:len(new)] != new),
         ("pool_ignored_for_new", more and in_use([*ids, *more]) > state.pool),
         ("budget_not_reduced", sum(got.plan.values()) > state.budget),
@@ -218,8 +220,9 @@ def small_cases() -> list[tuple[str, PoolState, list[list[Progress]]]]:
         (tail, state(20 * b, 2 * k), [[request("a", k * b, 4), request("b", k * b, 2)]]),
         (tail, state(20 * b, 3 * k), [[request("a", k * b, 3), request("b", k * b - 1, 3), request("c", k * b, 2)],
                                       [request("d", b, 2)]]),
-        # The last one's next chunk does not fit.
+        # The last one's next chunk does not fit, the second time not even if it goes: nobody else goes for it.
         (itself, state(2 * b + 1, k + 5), [[request("2", 2 * b, b)], [request("1", (k + 4) * b, 2)]]),
+        (itself, state(3 * b, 5), [[request("a", 2 * b, 3), request("b", 4 * b, 1)]]),
         # A long prompt takes two blocks an iteration, and the small ones behind it go, two at a time.
         (enough, state(20 * b, 5, 2 * b), [[request("a", 4 * b, 1), *(request(name, b - 1, 3) for name in "cde")]]),
         # The first takes the last free block, the second needs two, and even without the third it has but one.
@@ -232,7 +235,7 @@ def small_cases() -> list[tuple[str, PoolState, list[list[Progress]]]]:
         # Only the first chunk has to fit.
         (new, state(20 * b, 6, b), [[request("a", b, b)], [], [request("long", 5 * b, 2)]]),
         (new, state(20 * b, k), [[request("a", k * b, 1), request("b", k * b, 1)], [request("c", 1, 1)]]),
-        (new, state(3 * b, 3 * k), [[request(name, 2 * b + 1, 1) for name in "abc"]]),
+        (new, state(2 * b + 2, None, seats=4), [[request(name, b + 1, 2) for name in "abcdef"]]),
     ]
 
 

@@ -42,10 +42,10 @@ def preempt_tail(learner: Learner, payload: dict, ask: Ask) -> dict:
     everybody = {state["request_id"]: _request(state) for state in payload["running"] + payload["waiting"]}
     for state in payload["running"]:
         request = everybody[state["request_id"]]
-        request.status = RequestStatus.RUNNING
         scheduler.running.append(request)
         scheduler.hold(request, state["blocks"])
     for state in payload["waiting"]:
+        everybody[state["request_id"]].status = RequestStatus.WAITING
         scheduler.waiting.append(everybody[state["request_id"]])
     returned = [learner["preempt_tail"](scheduler) for _ in range(payload["times"])]
     return {
@@ -90,6 +90,7 @@ def _request(state: Mapping[str, Any]) -> Request:
     request = Request(state["request_id"], [1] * state["num_prompt_tokens"], state["max_tokens"])
     request.num_computed_tokens = state["num_computed_tokens"]
     request.output_token_ids = [7 + number for number in range(state["num_output_tokens"])]
+    request.status = RequestStatus.FINISHED if request.is_finished else RequestStatus.RUNNING
     return request
 
 

@@ -29,7 +29,8 @@ MISCONCEPTIONS = {
     "one_request": "Only one request's gaps are in P99 and max; every gap of every request is one wait of a user.",
     "mean_of_p99s": "The P99 is averaged over requests; put all gaps into one list first, then take its P99.",
     "p99_of_tpots": "The P99 is taken over the mean gap of each request (TPOT); a mean hides the stalls.",
-    "p99_is_max": "This is the longest gap; the P99 lets one gap in a hundred be longer.",
+    "p99_is_max": "This is the longest gap, or the largest of the requests' P99s; the P99 of all gaps in one list lets "
+                  "one gap in a hundred be longer.",
     "max_is_p99": "max_tbt is the longest of all gaps, not the P99.",
     "with_ttft": "The time to the first token is among the gaps; TBT begins with the second token.",
     "mean_ttft": "This is the mean TTFT; asked is the median over the requests.",
@@ -52,7 +53,7 @@ MISCONCEPTIONS = {
     "lowest_tbt": "The lowest P99 TBT is not asked: among the rows that meet the SLO the highest throughput wins.",
     "tie_larger": "Of equal throughputs the smaller budget is asked.",
     "tie_first": "Of equal throughputs the smaller budget is asked, wherever it stands in the list.",
-    "least_bad": "No row meets the SLO: the answer is None. The least bad row would break the promise silently.",
+    "least_bad": "No row meets the SLO: the answer is None. Any row would break the promise silently.",
     "none_is_error": "No row meets the SLO: the answer is None, not an error; there may also be no rows at all.",
     "returns_row": "This is the row; asked is its budget.",
     "max_instead": "The SLO is about the P99 TBT, not about the longest gap.",
@@ -200,10 +201,11 @@ EQUAL = "a P99 TBT equal to the SLO meets it"
 TIE = "a tie goes to the smaller budget"
 INFEASIBLE = "None when no row meets the SLO"
 
+
 def pick_budget(call: Call) -> Result:
     """Random sweeps in any order: rows at the SLO, ties, none that meets it, no rows at all."""
     tally = Tally(HIGHEST, EQUAL, TIE, INFEASIBLE)
-    suspects = dict(FLAWED_PICKS)
+    suspects = FLAWED_PICKS
     for requirement, prepare in [(HIGHEST, some_allowed), (HIGHEST, all_allowed), (EQUAL, equal_is_best),
                                  (TIE, tied), (TIE, tied_small_first), (INFEASIBLE, infeasible),
                                  (INFEASIBLE, no_rows)] * 2:
@@ -217,11 +219,11 @@ def pick_budget(call: Call) -> Result:
         except LearnerError as error:
             got = ERROR
             tally.error(requirement, error, given)
-        suspects = {name: flaw for name, flaw in suspects.items() if answer(flaw, rows, slo) == got}
+        suspects = [(name, flaw) for name, flaw in suspects if answer(flaw, rows, slo) == got]
     result = tally.result()
     if result.share == 1 or not suspects:
         return result
-    return replace(result, misconception=MISCONCEPTIONS[next(iter(suspects))])
+    return replace(result, misconception=MISCONCEPTIONS[suspects[0][0]])
 
 
 def _named(wrong: list[tuple[object, str]]) -> list[tuple[object, str]]:

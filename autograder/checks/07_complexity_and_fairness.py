@@ -21,6 +21,7 @@ MISCONCEPTIONS = {
     "rounded_down": "The number of blocks is rounded down; a block that is begun counts as a whole one.",
     "one_too_many": "One block too many where the tokens fill their blocks exactly: round up, do not add one.",
     "new_tokens_alone": "The new tokens are rounded up by themselves; its last block may have places left for them.",
+    "below_zero": "A request that holds more blocks than it needs, needs 0 new ones, not fewer.",
     "in_tokens": "This is a number of tokens; memory comes in blocks of block_size tokens.",
     "progress_kept": "The preempted request keeps its progress, but its keys and values are gone with its blocks.",
     "prompt_kept": "The preempted request counts as if its prompt were still in memory; that is gone too.",
@@ -37,6 +38,8 @@ MISCONCEPTIONS = {
     "admits_after_preemption": "A request is admitted after a preemption in the same iteration: nobody may be then.",
     "skips_head": "The head of `waiting` is passed over for one behind it: stop at the first that does not fit.",
     "pool_ignored_for_new": "A new request is admitted though the blocks for its tokens are not free.",
+    "no_seat": "More requests run than there are seats: admit only while fewer than max_num_seqs run.",
+    "budget_used_up": "A request is admitted although nothing is left of the budget.",
     "budget_not_reduced": "More tokens are planned than the budget has: what one takes is gone for the next.",
     "whole_prompt": "A new request is kept out though the blocks for its tokens in this iteration are free: the rest "
                     "of its prompt does not have to fit yet.",
@@ -133,7 +136,7 @@ def _wrong_cycles(cycle: list[Progress], chunk_size: int) -> list[tuple[dict[str
 def blocks_needed(call: Call) -> Result:
     """Counted place by place: which blocks of the table do the tokens touch that it does not hold?"""
     requirements = ("tokens that fill their blocks exactly", "a block that is begun", "places left in the last block")
-    tally = Tally(*requirements)
+    tally = Tally(*requirements, more := "more blocks than it needs")
     for requirement in requirements * 4:
         wrong = _wrong_blocks(case := _blocks_case(requirement))
         while len({answer for answer, _ in wrong}) < len(wrong):  # so that each answer has one cause
@@ -143,6 +146,10 @@ def blocks_needed(call: Call) -> Result:
         got = call({"cases": [case]})["blocks"][0]
         tally.equal(requirement, got, len(table - set(range(held))), given=f"blocks_needed({computed}, {new}, {held}, "
                     f"{size})", wrong=_named(wrong))
+    size, needed, spare = random.randint(5, 16), random.randint(1, 5), random.randint(1, 3)
+    case = [needed * size - 2, random.randint(1, 2), needed + spare, size]
+    tally.equal(more, call({"cases": [case]})["blocks"][0], 0, given=f"blocks_needed({', '.join(map(str, case))})",
+                wrong=_named([(-spare, "below_zero")]))
     return tally.result()
 
 

@@ -61,6 +61,8 @@ MUTANTS = [
     _blocks("one_too_many", "(num_computed_tokens + num_new_tokens) // block_size + 1 - num_blocks_held"),
     _blocks("new_tokens_alone", "-(-num_new_tokens // block_size)"),
     _blocks("in_tokens", "num_computed_tokens + num_new_tokens - num_blocks_held * block_size"),
+    Mutant("blocks_needed", old="max(0, -(-(num_computed_tokens + num_new_tokens) // block_size) - num_blocks_held)",
+           new="-(-(num_computed_tokens + num_new_tokens) // block_size) - num_blocks_held", misconception="below_zero"),
     # preempt_tail
     _tail("progress_kept", "    request.num_computed_tokens = 0\n", ""),
     _tail("prompt_kept", "request.num_computed_tokens = 0",
@@ -81,6 +83,8 @@ MUTANTS = [
     _scheduler("not_the_tail", "preempted.append(preempt_tail(self))",
                "self.running.append(self.running.pop(0))\n                preempted.append(preempt_tail(self))"),
     _scheduler("planned_after_preemption", END_OF_PASS, "            self.hold(request, needed)\n"),
+    _scheduler("planned_after_preemption", "while needed > self.num_free_blocks and request not in preempted:",
+               "while needed > self.num_free_blocks and self.running:"),
     _scheduler("not_reported", "tuple(request.request_id for request in preempted)", "()"),
     _scheduler("back_of_queue", "preempted.append(preempt_tail(self))",
                "preempted.append(preempt_tail(self))\n                self.waiting.rotate(-1)"),
@@ -90,6 +94,9 @@ MUTANTS = [
     _scheduler("admits_after_preemption", "while not preempted and self.waiting", "while self.waiting"),
     _scheduler("pool_ignored_for_new",
                "            if needed > self.num_free_blocks:\n                break\n            request", "            request"),
+    _scheduler("budget_not_reduced", ADMISSION, ADMISSION.replace("            budget -= num_tokens\n", "")),
+    _scheduler("budget_used_up", " and budget > 0", ""),
+    _scheduler("no_seat", " and len(self.running) < config.max_num_seqs", ""),
     _scheduler("whole_prompt", "needed = blocks_needed(0, num_tokens, 0",
                "needed = blocks_needed(0, self.waiting[0].num_tokens, 0"),
     _scheduler("skips_head", "while not preempted and self.waiting and budget > 0 and len(self.running) < config.max_num_seqs:\n"
@@ -143,6 +150,13 @@ def fair_cycle(active, chunk_size):
     left = torch.tensor([[r.num_tokens, r.num_computed_tokens] for r in here], dtype=torch.long).reshape(-1, 2)
     return OrderedDict(zip([r.request_id for r in here], (left[:, 0] - left[:, 1]).clamp(max=chunk_size)))
 '''),
+    Alternative("fair_cycle", "by_status", source='''
+def fair_cycle(active, chunk_size):
+    if chunk_size < 1:
+        raise ValueError(chunk_size)
+    here = (request for request in active if request.status is not RequestStatus.FINISHED)
+    return {request.request_id: min(chunk_size, request.num_tokens - request.num_computed_tokens) for request in here}
+'''),
     Alternative("fair_cycle", "decode_as_a_case", source='''
 def fair_cycle(active, chunk_size):
     if chunk_size <= 0:
@@ -162,7 +176,7 @@ def fair_cycle(active, chunk_size):
 '''),
     Alternative("blocks_needed", "math_ceil", source='''
 def blocks_needed(num_computed_tokens, num_new_tokens, num_blocks_held, block_size):
-    return math.ceil((num_computed_tokens + num_new_tokens) / block_size) - num_blocks_held
+    return max(math.ceil((num_computed_tokens + num_new_tokens) / block_size), num_blocks_held) - num_blocks_held
 '''),
     Alternative("blocks_needed", "block_by_block", source='''
 def blocks_needed(num_computed_tokens, num_new_tokens, num_blocks_held, block_size):
