@@ -40,3 +40,16 @@ def test_a_tiny_run_prints_its_table_and_writes_its_json(repository: Path, tmp_p
     searches = json.loads(output.read_text())["searches"]
     assert len(searches) == 8
     assert all(one["capacity"] == max((t["rate"] for t in one["trials"] if t["meets"]), default=0) for one in searches)
+
+
+def test_the_notebooks_table_is_the_kept_run(repository: Path):
+    kept = json.loads((repository / "benchmarks" / "results" / "capacity.json").read_text())
+    source = (repository / "solutions" / "08_case_studies" / "08_case_studies.py").read_text()
+    found = {(one["dataset"], one["slo"], one["policy"]): one["capacity"] for one in kept["searches"]}
+    assert kept["num_requests"] == 2048
+    for dataset, slo in {key[:2] for key in found}:
+        most_tbt, budget = kept["slos"][slo]
+        standard, chunked = found[dataset, slo, "standard"], found[dataset, slo, "chunked"]
+        (row,) = [line for line in source.splitlines() if line.startswith(f"# | {dataset} | {most_tbt:g} s | {budget} |")]
+        assert f"| {standard:.3f}" in row and f"| {chunked:.3f} |" in row
+        assert f"{chunked / standard:.1f}" in row
