@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from autograder.course import Course
 from autograder.progress import Progress
 from autograder.submissions import Submission
 
+PATIENCE = 10.0  # seconds; the workers of a grader that was killed hold the lock a moment longer
 GRADED, MANUAL, FAILED, MISSING = "graded", "needs manual grading", "failed", "missing"
 
 
@@ -73,13 +75,17 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(course))
-        if options.dask_address is None:
-            start = start or stack.enter_context(warm.Start(course, options.sandbox))
+        progress = Progress(course, repr((options.sandbox, options.settings)))
+        left = [one for one in found if _problem(one) is None
+                and (options.again or not (progress.is_graded(one) and _in_gradebook(course, one)))]
+        if left and start is None and options.dask_address is None:
+            start = stack.enter_context(warm.Start(course, options.sandbox))
         register(course, wanted)
-        judge.secret(course)
-        settings = Config(options.settings or {})
-        settings.Judge.sandbox = options.sandbox
-        statuses = _grade_all(course, found, options, settings, start)
+        statuses = dict(_grade_all(course, left, progress, options, start))
+        for one in found:
+            if (one.student, one.assignment) not in statuses:
+                problem = _problem(one)
+                statuses[one.student, one.assignment] = f"{FAILED}: {problem}" if problem else _status(course, one)
         return _export(course, wanted, students, statuses, output)
 
 
@@ -87,34 +93,32 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
 def _alone(course: Course) -> Iterator[None]:
     """Keeps a second grading of the same course away."""
     (course.grading / "autograded").mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + PATIENCE
     with open(course.grading / "autograded" / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"another process is grading in {course.grading}: wait until it is done") from None
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Busy(f"another process is grading in {course.grading}: wait until it is done") from None
+                time.sleep(0.1)
         yield
 
 
-def _grade_all(course: Course, found: list[Submission], options: Options, settings: Config,
-               start: warm.Start | None) -> dict[tuple[str, str], str]:
-    progress = Progress(course, repr((options.sandbox, options.settings)))
-    statuses: dict[tuple[str, str], str] = {}
-    left = []
-    for one in found:
-        if problem := _problem(one):
-            statuses[one.student, one.assignment] = f"{FAILED}: {problem}"
-        elif not options.again and progress.is_graded(one) and _in_gradebook(course, one):
-            statuses[one.student, one.assignment] = _status(course, one.student, one.assignment)
-        else:
-            left.append(one)
-    jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(len(left), 1))
+def _grade_all(course: Course, left: list[Submission], progress: Progress, options: Options, start: warm.Start | None
+               ) -> Iterator[tuple[tuple[str, str], str]]:
+    """Pairs of (student, assignment) and status."""
+    judge.secret(course)
+    settings = Config(options.settings or {})
+    settings.Judge.sandbox = options.sandbox
     if start and left:
         settings.merge(start.settings())
     place = functools.partial(_workplace, course, settings, progress, options.sandbox and start is None)
+    jobs = options.jobs or len(os.sched_getaffinity(0))
     done = parallel.each(place, left, jobs, options.dask_address)
     for one, status in tqdm(done, total=len(left), desc="grading", unit="submission"):
-        statuses[one.student, one.assignment] = status
-    return statuses
+        yield (one.student, one.assignment), status
 
 
 @contextlib.contextmanager
@@ -157,6 +161,8 @@ def _problem(submission: Submission) -> str | None:
 
 
 def _in_gradebook(course: Course, submission: Submission) -> bool:
+    if not (course.grading / "gradebook.db").exists():  # opening it would make it
+        return False
     with Gradebook(course.database) as gradebook:
         try:
             gradebook.find_submission(submission.assignment, submission.student)
@@ -179,14 +185,15 @@ def _grade_one(api: NbGraderAPI, course: Course, progress: Progress, submission:
                 result = step(assignment, student)
             if not result["success"]:
                 return f"{FAILED}: {course_api.reason(result)}"
-        status = _status(course, student, assignment)
+        status = _status(course, submission)
         progress.record(submission)
         return status
     except Exception as error:
         return f"{FAILED}: {type(error).__name__}: {error}"
 
 
-def _status(course: Course, student: str, assignment: str) -> str:
+def _status(course: Course, submission: Submission) -> str:
+    student, assignment = submission.student, submission.assignment
     with Gradebook(course.database) as gradebook:
         unmarked = sorted(grade.name for grade in gradebook.find_submission(assignment, student).notebooks[0].grades
                           if grade.needs_manual_grade or (grade.auto_score is None and grade.manual_score is None))

@@ -21,13 +21,15 @@ import torch
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
-from traitlets import Bool, Integer, Unicode
+from traitlets import Bool, Dict, Integer, Unicode
 
 from autograder import checking, exercises, sandbox, scratch, sources, warm
 from autograder.checking import Result
 from autograder.course import Course
-from autograder.kernel import KernelStartError, KernelStopped, Launcher
+from autograder.kernel import KernelStopped, Launcher
+from autograder.limits import Limits
 from autograder.replay import Kernels
+from autograder.sandbox import KernelStartError
 from autograder.talk import Talk
 
 
@@ -38,6 +40,8 @@ class Judge(Execute):
                    ).tag(config=True)
     zygote = Unicode("", help="Where a warm start listens; empty: each kernel starts cold.").tag(config=True)
     scratch = Unicode("", help="A folder for the kernels' sockets; empty: a temporary one.").tag(config=True)
+    limits = Dict({}, help="Limits of a kernel other than those of limits.py, e.g. {'memory': 8589934592}."
+                  ).tag(config=True)
     notebook_timeout = Integer(900, help="Seconds for all cells and checks of a notebook.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict, km: Any = None) -> tuple[NotebookNode, dict]:
@@ -49,7 +53,7 @@ class Judge(Execute):
         seed = "\0".join([secret(course), *(cell.source for cell in nb.cells)])
         with contextlib.ExitStack() as stack:
             folder = Path(self.scratch or stack.enter_context(scratch.folder()))
-            kernels = Kernels(launcher, folder, self.timeout, self.startup_timeout, deadline)
+            kernels = Kernels(launcher, folder, Limits(**self.limits), self.timeout, self.startup_timeout, deadline)
             stack.callback(kernels.close)
             self._bench = Bench(course, resources["nbgrader"]["notebook"], kernels, launcher.adapters(), seed)
             for index, cell in enumerate(nb.cells):

@@ -19,6 +19,7 @@ from autograder import plain
 from autograder.kernel_start import KERNEL_FILE
 from autograder.limits import Limits
 from autograder.outputs import Outputs, content_of, is_idle
+from autograder.sandbox import KernelStartError
 
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 MAX_PARTS = 4_000_000  # commas in a message: a short text can decode to gigabytes of small objects
@@ -27,10 +28,6 @@ WATCH_SECONDS = 0.4  # between two looks at what a kernel uses
 
 class KernelStopped(Exception):
     """The learner's code ended the kernel, or used too much of something; the text is for the learner."""
-
-
-class KernelStartError(RuntimeError):
-    """A kernel did not come up: not the learner's doing."""
 
 
 class Process(Protocol):

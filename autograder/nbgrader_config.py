@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
+from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
@@ -67,5 +68,6 @@ c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # each kernel would 
 c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = ".*"
 
-c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, CSSHTMLHeaderPreprocessor]
-c.HTMLExporter.sanitize_html = True  # instructors open these pages, formgrader's too: no scripts of learners
+# Learners' pages are opened by others: no scripts in them.
+c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, SanitizeHTML, CSSHTMLHeaderPreprocessor]
+c.SanitizeHTML.enabled = True

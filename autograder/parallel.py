@@ -39,12 +39,13 @@ def each(place: Workplace, items: Sequence[Any], jobs: int, dask_address: str | 
     """
     if not items:
         return
+    jobs = min(jobs, len(items))
     if jobs == 1 and dask_address is None:
         with place() as work:
             for item in items:
                 yield item, work(item)
         return
-    with _executor(place, min(jobs, len(items)), dask_address) as executor:
+    with _executor(place, jobs, dask_address) as executor:
         run = _run_here if dask_address is None else _run_on_cluster
         futures: dict[Future, Any] = {executor.submit(run, place if dask_address else None, item): item
                                       for item in items}

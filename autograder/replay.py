@@ -13,11 +13,11 @@ from autograder.limits import Limits
 class Kernels:
     """A kernel that is replaced when it stops: what ran before runs again, except what stopped one."""
 
-    def __init__(self, launcher: Launcher, folder: Path, timeout: float, startup_timeout: float,
+    def __init__(self, launcher: Launcher, folder: Path, limits: Limits, timeout: float, startup_timeout: float,
                  deadline: float) -> None:
-        self._launcher, self._folder, self._timeout = launcher, folder, timeout
+        """`timeout` is for a cell, `deadline` (by time.monotonic) for all of them."""
+        self._launcher, self._folder, self._limits, self._timeout = launcher, folder, limits, timeout
         self._startup_timeout, self._deadline = startup_timeout, deadline
-        self._limits = Limits()
         self._ran: list[str] = []
         self._kernel: Kernel | None = None
 

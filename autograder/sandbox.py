@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ USER = 1000
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache",
           "/etc/localtime", "/etc/mime.types", "/nix/store")
 ENVIRONMENT = {
-    "HOME": HOME, "USER": "learner", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONPATH": COURSE,
+    "HOME": HOME, "USER": "learner", "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin",
     "IN_SANDBOX": "1", "NBGRADER_EXECUTION": "autograde", "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
 }
@@ -34,6 +33,10 @@ ENVIRONMENT = {
 
 class SandboxError(RuntimeError):
     """There is no sandbox on this machine."""
+
+
+class KernelStartError(RuntimeError):
+    """A kernel did not come up: not the learner's doing."""
 
 
 @functools.cache
@@ -60,7 +63,7 @@ def command(course: Course, folder: Path, mount: str, limits: Limits, inside: li
         program(), "--unshare-all", "--unshare-user", *options, "--die-with-parent", "--new-session",
         # Not 0, whoever grades: as root, bubblewrap would cover parts of /proc, and the warm start could not nest.
         "--uid", str(USER), "--gid", str(USER), "--hostname", "sandbox", "--cap-drop", "ALL",
-        "--clearenv", *_each("--setenv", ENVIRONMENT.items()),
+        "--clearenv", *_each("--setenv", (ENVIRONMENT | {"PYTHONPATH": _python_path()}).items()),
         "--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp",
         "--size", size, "--tmpfs", HOME,
         *_system(), *_python(), *_course(course), *_fonts(),
@@ -86,9 +89,18 @@ def _system() -> list[str]:
 
 def _python() -> list[str]:
     """The interpreter with its packages, wherever they are installed; /usr is there already."""
-    roots = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1]), *site.getsitepackages()}
+    roots = {sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1]), *_packages()}
     outer = [root for root in sorted(roots) if Path(root).is_dir() and not root.startswith("/usr/") and root != "/usr"]
     return _each("--ro-bind", ((root, root) for root in outer))
+
+
+def _packages() -> list[str]:
+    """Folders of packages, those of the user and of PYTHONPATH included, but never a folder of code."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+
+
+def _python_path() -> str:
+    return os.pathsep.join([COURSE, *_packages()])
 
 
 def _course(course: Course) -> list[str]:

@@ -5,10 +5,8 @@ import json
 import os
 import socket
 import struct
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import psutil
 from traitlets.config import Config
@@ -16,6 +14,7 @@ from traitlets.config import Config
 from autograder import sandbox, scratch
 from autograder.course import Course
 from autograder.limits import Limits
+from autograder.sandbox import KernelStartError
 from autograder.zygote import KERNELS
 
 
@@ -80,6 +79,10 @@ class Keeper:
         """`kill` has waited."""
         return 0
 
+    def story(self) -> str:
+        """The kernel's own words are the zygote's."""
+        return "the forked kernel ended"
+
 
 class WarmSandbox(sandbox.Sandbox):
     """Launches kernels by asking the zygote at `address`; their folders must lie in the zygote's."""
@@ -87,7 +90,7 @@ class WarmSandbox(sandbox.Sandbox):
     def __init__(self, course: Course, address: str) -> None:
         self._course, self._address = course, address
 
-    def launch(self, folder: Path, limits: Limits) -> Any:
+    def launch(self, folder: Path, limits: Limits) -> Keeper:
         """Has the kernel forked whose connection file lies in `folder`."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -102,7 +105,7 @@ class WarmSandbox(sandbox.Sandbox):
             if kind == socket.SCM_CREDENTIALS:
                 return Keeper(connection, struct.unpack("3i", data[:12])[0])
         connection.close()
-        return subprocess.Popen(["false"])  # a kernel that did not start
+        raise KernelStartError("the warm start is gone, or could not fork a kernel: grade again")
 
 
 class Start(contextlib.AbstractContextManager):

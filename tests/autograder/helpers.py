@@ -56,7 +56,7 @@ def solved(notebook: str, course: Course, replaced: dict[str, str] | None = None
 def submit(folder: Path, student: str, notebook: str, submission: NotebookNode | str) -> Path:
     """Puts a notebook (or the text of a broken one) where `grade` looks for it."""
     path = folder / student / notebook / f"{notebook}.ipynb"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(submission if isinstance(submission, str) else nbformat.writes(submission))
     return path
 

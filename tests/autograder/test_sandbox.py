@@ -1,0 +1,156 @@
+"""The sandbox by itself: what is said where there is none, the cold start, and what is cleaned up."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from time import monotonic
+
+import psutil
+import pytest
+
+from autograder import sandbox, scratch, warm
+from autograder.__main__ import main
+from autograder.course import Course
+from autograder.kernel import Kernel, KernelStopped
+from autograder.limits import Limits
+
+pytestmark = pytest.mark.xdist_group("sandbox")
+
+PROBE = """
+import os, socket
+def tried(what):
+    try:
+        what()
+        return "yes"
+    except OSError as error:
+        return "no"
+print("repository", tried(lambda: os.listdir({repository!r})))
+print("network", tried(lambda: socket.create_connection(("1.1.1.1", 53), 2)))
+print("course_lib", tried(lambda: os.listdir("/course/course_lib")))
+print("written", tried(lambda: open("here", "w").close()))
+print("libraries", tried(lambda: open("/course/course_lib/new.py", "w")))
+import torch; print("torch", int(torch.ones(3).sum()))
+"""
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """A folder with a short name: a Unix socket's path has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="s-") as folder:
+        yield Path(folder)
+
+
+def printed(kernel: Kernel, source: str) -> str:
+    return "".join(one.text for one in kernel.run(source, monotonic() + 60) if one.output_type == "stream")
+
+
+def started(course: Course, kind: str, folder: Path) -> tuple[sandbox.Sandbox, list]:
+    """A launcher of this kind, and what has to be closed."""
+    if kind == "cold":
+        return sandbox.Sandbox(course), []
+    zygote = warm.Zygote(course, folder, Limits())
+    if not zygote.nests():
+        zygote.close()
+        pytest.skip("user namespaces do not nest on this machine")
+    return warm.WarmSandbox(course, zygote.address), [zygote]
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_a_kernel_sees_the_library_and_nothing_else(released_demo: Course, bubblewrap: str, short: Path, kind: str,
+                                                    repository: Path) -> None:
+    launcher, zygotes = started(released_demo, kind, short)
+    kernel = Kernel(launcher, (short / "kernels" if zygotes else short) / "k", Limits())
+    try:
+        said = printed(kernel, PROBE.format(repository=str(repository / "autograder")))
+        assert said.split() == ["repository", "no", "network", "no", "course_lib", "yes", "written", "yes",
+                                "libraries", "no", "torch", "3"]
+        with pytest.raises(KernelStopped, match="processes"):
+            kernel.run("import subprocess, time\nkept = [subprocess.Popen(['sleep', '60']) for _ in range(40)]\n"
+                       "time.sleep(60)", monotonic() + 60)
+    finally:
+        kernel.close()
+        for zygote in zygotes:
+            zygote.close()
+    assert not (short / "k").exists()
+    assert psutil.Process().children(recursive=True) == [] or kind == "warm"
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_closing_ends_all_processes(released_demo: Course, bubblewrap: str, short: Path, kind: str) -> None:
+    launcher, zygotes = started(released_demo, kind, short)
+    kernel = Kernel(launcher, (short / "kernels" if zygotes else short) / "k", Limits())
+    kernel.run("import subprocess\nsubprocess.Popen(['sleep', '27182'], start_new_session=True)", monotonic() + 60)
+    kernel.close()
+    try:
+        assert _alive("27182") == []
+    finally:
+        for zygote in zygotes:
+            zygote.close()
+
+
+def test_a_killed_grader_leaves_no_process_and_its_folder_goes_next_time(released_demo: Course, bubblewrap: str
+                                                                         ) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from autograder import warm
+from autograder.course import Course
+start = warm.Start(Course(Path({str(released_demo.root)!r})))
+print(start._folder, flush=True)
+time.sleep(600)
+"""
+    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    folder = grader.stdout.readline().strip()
+    started = psutil.Process(grader.pid).children(recursive=True)
+    assert os.path.isdir(folder) and started
+    grader.kill()
+    grader.wait()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
+    with scratch.folder():
+        assert not os.path.exists(folder)
+
+
+def test_a_folder_in_use_is_not_removed() -> None:
+    with scratch.folder() as first, scratch.folder() as second:
+        assert first.is_dir() and second.is_dir()
+    assert not first.exists() and not second.exists()
+
+
+def test_without_bubblewrap_grading_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture) -> None:
+    sandbox.program.cache_clear()
+    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    try:
+        assert main(["grade", str(tmp_path)]) == 1
+        said = capsys.readouterr().err
+        assert "apt-get install bubblewrap" in said and "--no-sandbox" in said
+    finally:
+        sandbox.program.cache_clear()
+
+
+def test_where_bubblewrap_may_not_work_its_reason_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    sandbox.program.cache_clear()
+    monkeypatch.setattr(shutil, "which", lambda *_: str(broken))
+    try:
+        with pytest.raises(sandbox.SandboxError, match="No permissions to create new namespace.*--no-sandbox"):
+            sandbox.program()
+    finally:
+        sandbox.program.cache_clear()
+
+
+def _alive(argument: str) -> list[psutil.Process]:
+    """Processes with this argument, after a moment for those that are just ending."""
+    for _ in range(50):
+        found = [one for one in psutil.process_iter(["cmdline"]) if argument in (one.info["cmdline"] or [])]
+        if not found:
+            return []
+        time.sleep(0.1)
+    return found
