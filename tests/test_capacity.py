@@ -50,6 +50,7 @@ def test_the_notebooks_table_is_the_kept_run(repository: Path):
     for dataset, slo in {key[:2] for key in found}:
         most_tbt, budget = kept["slos"][slo]
         standard, chunked = found[dataset, slo, "standard"], found[dataset, slo, "chunked"]
-        (row,) = [line for line in source.splitlines() if line.startswith(f"# | {dataset} | {most_tbt:g} s | {budget} |")]
+        start = f"# | {dataset} | {most_tbt:g} s | {budget} |"
+        (row,) = [line for line in source.splitlines() if line.startswith(start)]
         assert f"| {standard:.3f}" in row and f"| {chunked:.3f} |" in row
         assert f"{chunked / standard:.1f}" in row

@@ -692,8 +692,9 @@ print("the new server with a promise of 0.1 s,", say(recommend(busy_day, NEW_SER
 # | arxiv_summarization | 0.2 s | 512 | 0.160 | 0.359 | 2.2 | |
 # | arxiv_summarization | 1 s | 2048 | 0.188 | 0.414 | 2.2 | |
 #
-# (The run is kept in `benchmarks/results/capacity.json`: 2,048 requests a trial, as in the paper's artifact; at most 128 running; arxiv_summarization: median 7,059 prompt and
-# 208 output tokens. Lengths are drawn from distributions with the datasets' medians and 90th percentiles.)
+# (The run is kept in `benchmarks/results/capacity.json`: 2,048 requests a trial, as in the paper's artifact, and at most
+# 128 running. arxiv_summarization has a median of 7,059 prompt and 208 output tokens. Lengths are drawn from
+# distributions with the datasets' medians and 90th percentiles.)
 #
 # One trial of such a search, at one rate. Change the rate: where does the standard break its promise, where do the chunks?
 
