@@ -220,9 +220,8 @@ def small_cases() -> list[tuple[str, PoolState, list[list[Progress]]]]:
         (tail, state(20 * b, 2 * k), [[request("a", k * b, 4), request("b", k * b, 2)]]),
         (tail, state(20 * b, 3 * k), [[request("a", k * b, 3), request("b", k * b - 1, 3), request("c", k * b, 2)],
                                       [request("d", b, 2)]]),
-        # The last one's next chunk does not fit, the second time not even if it goes: nobody else goes for it.
+        # The last one's next chunk does not fit; in the last case below not even if it goes.
         (itself, state(2 * b + 1, k + 5), [[request("2", 2 * b, b)], [request("1", (k + 4) * b, 2)]]),
-        (itself, state(3 * b, 5), [[request("a", 2 * b, 3), request("b", 4 * b, 1)]]),
         # A long prompt takes two blocks an iteration, and the small ones behind it go, two at a time.
         (enough, state(20 * b, 5, 2 * b), [[request("a", 4 * b, 1), *(request(name, b - 1, 3) for name in "cde")]]),
         # The first takes the last free block, the second needs two, and even without the third it has but one.
@@ -236,6 +235,7 @@ def small_cases() -> list[tuple[str, PoolState, list[list[Progress]]]]:
         (new, state(20 * b, 6, b), [[request("a", b, b)], [], [request("long", 5 * b, 2)]]),
         (new, state(20 * b, k), [[request("a", k * b, 1), request("b", k * b, 1)], [request("c", 1, 1)]]),
         (new, state(2 * b + 2, None, seats=4), [[request(name, b + 1, 2) for name in "abcdef"]]),
+        (itself, state(3 * b, 5), [[request("a", 2 * b, 3), request("b", 4 * b, 1)]]),
     ]
 
 
