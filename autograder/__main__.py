@@ -88,13 +88,13 @@ def _grade(options: argparse.Namespace) -> int:
             start = None
             if options.backend == "local":  # under way while this process imports nbgrader
                 start = stack.enter_context(warm.Start(Course.current(), not options.no_sandbox))
-            from autograder import grade, parallel, release
+            from autograder import grade, parallel, progress, release
 
             how = grade.Options(sandbox=not options.no_sandbox, jobs=options.jobs, again=options.again,
                                 dask_address=options.address)
             try:
                 rows = grade.grade(options.folder, options.assignment, options.output, options=how, start=start)
-            except (parallel.WorkerLost, release.ReleaseError, grade.Busy, ValueError) as error:
+            except (parallel.WorkerLost, release.ReleaseError, progress.Busy, ValueError) as error:
                 print(error, file=sys.stderr)
                 return 1
     except SandboxError as error:

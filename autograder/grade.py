@@ -2,12 +2,10 @@
 
 import contextlib
 import csv
-import fcntl
 import functools
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,17 +18,12 @@ from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, judge, parallel, preprocessors, release, sources, submissions, warm
+from autograder import course_api, judge, parallel, preprocessors, progress, release, sources, submissions, warm
 from autograder.course import Course
 from autograder.progress import Progress
 from autograder.submissions import Submission
 
-PATIENCE = 10.0  # seconds; the workers of a grader that was killed hold the lock a moment longer
 GRADED, MANUAL, FAILED, MISSING = "graded", "needs manual grading", "failed", "missing"
-
-
-class Busy(RuntimeError):
-    """Another process is grading in the same course."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +67,14 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
     wanted = sorted({assignment} if assignment else {one.assignment for one in found} & set(known))
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_alone(course))
-        progress = Progress(course, repr((options.sandbox, options.settings)))
+        stack.enter_context(progress.alone(course))
+        records = Progress(course, repr((options.sandbox, options.settings)))
         left = [one for one in found if _problem(one) is None
-                and (options.again or not (progress.is_graded(one) and _in_gradebook(course, one)))]
+                and (options.again or not (records.is_graded(one) and _in_gradebook(course, one)))]
         if left and start is None and options.dask_address is None:
             start = stack.enter_context(warm.Start(course, options.sandbox))
         register(course, wanted)
-        statuses = dict(_grade_all(course, left, progress, options, start))
+        statuses = dict(_grade_all(course, left, records, options, start))
         for one in found:
             if (one.student, one.assignment) not in statuses:
                 problem = _problem(one)
@@ -89,24 +82,7 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
         return _export(course, wanted, students, statuses, output)
 
 
-@contextlib.contextmanager
-def _alone(course: Course) -> Iterator[None]:
-    """Keeps a second grading of the same course away."""
-    (course.grading / "autograded").mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + PATIENCE
-    with open(course.grading / "autograded" / ".lock", "w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Busy(f"another process is grading in {course.grading}: wait until it is done") from None
-                time.sleep(0.1)
-        yield
-
-
-def _grade_all(course: Course, left: list[Submission], progress: Progress, options: Options, start: warm.Start | None
+def _grade_all(course: Course, left: list[Submission], records: Progress, options: Options, start: warm.Start | None
                ) -> Iterator[tuple[tuple[str, str], str]]:
     """Pairs of (student, assignment) and status."""
     judge.secret(course)
@@ -114,7 +90,7 @@ def _grade_all(course: Course, left: list[Submission], progress: Progress, optio
     settings.Judge.sandbox = options.sandbox
     if start and left:
         settings.merge(start.settings())
-    place = functools.partial(_workplace, course, settings, progress, options.sandbox and start is None)
+    place = functools.partial(_workplace, course, settings, records, options.sandbox and start is None)
     jobs = options.jobs or len(os.sched_getaffinity(0))
     done = parallel.each(place, left, jobs, options.dask_address)
     for one, status in tqdm(done, total=len(left), desc="grading", unit="submission"):
@@ -122,7 +98,7 @@ def _grade_all(course: Course, left: list[Submission], progress: Progress, optio
 
 
 @contextlib.contextmanager
-def _workplace(course: Course, settings: Config, progress: Progress, starts: bool
+def _workplace(course: Course, settings: Config, records: Progress, starts: bool
                ) -> Iterator[Callable[[Submission], str]]:
     """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
     with contextlib.ExitStack() as stack:
@@ -132,7 +108,7 @@ def _workplace(course: Course, settings: Config, progress: Progress, starts: boo
         # Workers wait for each other's writes; sqlite's own 5 seconds are too few for many of them.
         settings.CourseDirectory.db_url = f"{course.database}?timeout=120"
         api = stack.enter_context(course_api.api(course, settings))
-        yield functools.partial(_grade_one, api, course, progress)
+        yield functools.partial(_grade_one, api, course, records)
 
 
 def register(course: Course, assignments: list[str]) -> None:
@@ -171,11 +147,11 @@ def _in_gradebook(course: Course, submission: Submission) -> bool:
     return True
 
 
-def _grade_one(api: NbGraderAPI, course: Course, progress: Progress, submission: Submission) -> str:
+def _grade_one(api: NbGraderAPI, course: Course, records: Progress, submission: Submission) -> str:
     student, assignment = submission.student, submission.assignment
     folder = course.grading / "submitted" / student / assignment
     try:
-        progress.forget(submission)
+        records.forget(submission)
         # Only the notebook: a file like torch.py beside it would be imported.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -186,7 +162,7 @@ def _grade_one(api: NbGraderAPI, course: Course, progress: Progress, submission:
             if not result["success"]:
                 return f"{FAILED}: {course_api.reason(result)}"
         status = _status(course, submission)
-        progress.record(submission)
+        records.record(submission)
         return status
     except Exception as error:
         return f"{FAILED}: {type(error).__name__}: {error}"
@@ -224,6 +200,7 @@ def _export(course: Course, assignments: list[str], students: list[str], statuse
             line["status"] = statuses.pop((line["student_id"], line["assignment"]), MISSING)
     for (student, assignment), status in statuses.items():  # what the gradebook does not know
         exported.append({"student_id": student, "assignment": assignment, "status": status})
+    exported.sort(key=lambda line: (line["student_id"], line["assignment"]))  # however workers came first
     for line in exported:
         if line["status"].startswith((FAILED, MISSING)):
             line["raw_score"] = line["score"] = ""

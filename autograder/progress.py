@@ -1,13 +1,39 @@
 """Which submissions are graded: what makes a batch that was killed go on where it stopped."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from autograder.course import REPOSITORY, Course
 from autograder.submissions import Submission
+
+PATIENCE = 10.0  # seconds; the workers of a grader that was killed hold the lock a moment longer
+
+
+class Busy(RuntimeError):
+    """Another process is grading in the same course."""
+
+
+@contextlib.contextmanager
+def alone(course: Course) -> Iterator[None]:
+    """Keeps a second grading of the same course away."""
+    (course.grading / "autograded").mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + PATIENCE
+    with open(course.grading / "autograded" / ".lock", "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Busy(f"another process is grading in {course.grading}: wait until it is done") from None
+                time.sleep(0.1)
+        yield
 
 
 class Progress:
