@@ -14,7 +14,7 @@
 # | **You will be able to** | find this course's knobs in vLLM, SGLang, TensorRT-LLM and Hugging Face, serve text from a Llama checkpoint, and read a schedule in Perfetto |
 # | **Time** | 45 minutes |
 # | **Difficulty** | two stars of four |
-# | **You need** | notebook 04: the token budget and the stall-free scheduler; notebook 05: decoder idle time |
+# | **You need** | notebook 04: the token budget and the stall-free scheduler; notebook 05: decoder idle time; notebook 07: blocks, preemption |
 # | **GPU** | not needed; with a GPU and vLLM installed, section 4 runs a real engine |
 # | **Marks** | none: this notebook is optional, and its checks are for you |
 #
@@ -46,7 +46,7 @@ from IPython.display import HTML, display
 from tqdm.auto import tqdm
 
 from course_lib import checks
-from course_lib.cost_model import CPU_DEFAULT, ONE_SECOND
+from course_lib.cost_model import CPU_DEFAULT, CostModel
 from course_lib.device import choose_device
 from course_lib.documents import DOCUMENTS, VOCABULARY
 from course_lib.engine import ModelExecutor, SimulatedExecutor, run
@@ -84,9 +84,9 @@ def installed(package: str) -> bool:
 #
 # | here | vLLM 0.13 | SGLang |
 # |---|---|---|
-# | `max_num_batched_tokens`: decodes and chunks together | `max_num_batched_tokens` | none; `max_prefill_tokens` (16384) bounds the prompts of a batch |
-# | `enable_chunked_prefill` | `enable_chunked_prefill` (on) | `chunked_prefill_size`: -1 turns it off |
-# | `long_prefill_token_threshold`: most tokens of one prompt in an iteration | `long_prefill_token_threshold` (0: no limit) | `chunked_prefill_size` |
+# | `max_num_batched_tokens`: decodes and chunks together | `max_num_batched_tokens` | `chunked_prefill_size` (by GPU memory, e.g. 8192): all chunks of a batch, and its decodes when mixed; `max_prefill_tokens` (16384) bounds prompts as well |
+# | `enable_chunked_prefill` (off: a prompt runs whole) | `enable_chunked_prefill` (on) | `chunked_prefill_size` (on); -1 turns it off |
+# | `long_prefill_token_threshold`: most tokens of one prompt in an iteration | `long_prefill_token_threshold` (0: no limit) | none |
 # | hybrid batches | always | `enable_mixed_chunk` (**off**) |
 # | who comes first | running requests, in admission order | prompts; decodes when no prompt can run |
 # | `max_num_seqs` | `max_num_seqs` | `max_running_requests` |
@@ -111,7 +111,8 @@ def installed(package: str) -> bool:
 #   the GPU and on how the server is started.
 # - **SGLang**: `docs/advanced_features/server_arguments.md` in its repository (commit 004813e), sections "Memory and
 #   scheduling" and "Optimization/debug options"; which batch runs first: `get_next_batch_to_run` in
-#   `srt/managers/scheduler.py`, "Run prefill first if possible".
+#   `srt/managers/scheduler.py`, "Run prefill first if possible"; what counts towards `chunked_prefill_size`:
+#   `PrefillAdder` in `srt/managers/schedule_policy.py` (`rem_chunk_tokens`).
 # - **TensorRT-LLM**: "Paged Attention, IFB, and Request Scheduling" in its documentation (`max_num_tokens`,
 #   `max_batch_size`, chunked context, generation first), the API reference of `TorchLlmArgs`
 #   (`enable_chunked_prefill`), and of `KvCacheConfig` in 1.3.0rc27 (`tokens_per_block`, `max_tokens`).
@@ -175,6 +176,8 @@ prefill_iterations = 8
 # %%
 with checks.exercise("prefill_iterations") as check:
     check.written(prefill_iterations)
+    check.true(not isinstance(prefill_iterations, str),
+               f"prefill_iterations is {prefill_iterations!r}: type a number without quotes.")
     # The same command line in this course's names, run on a simulated clock.
     config = SchedulerConfig(max_num_batched_tokens=512, max_num_seqs=16, long_prefill_token_threshold=256)
     chats = [Request(f"chat {number}", [0] * 8, max_tokens=12) for number in range(1, 7)]
@@ -184,7 +187,8 @@ with checks.exercise("prefill_iterations") as check:
               if work.request_id == "document"]
     check.equal(prefill_iterations, len(chunks), given="2,000 tokens; budget 512, 6 of it for decodes; threshold 256",
                 wrong=[
-        (4, "That is the budget alone, 2,000 / (512 - 6). The threshold allows one prompt less than that."),
+        *[(answer, "That is the budget alone, 2,000 / (512 - 6). The threshold allows one prompt less than that.")
+          for answer in (4, 3.95, 2000 / 506)],
         (7, "7 chunks of 256 are 1,792 tokens: the rest needs an iteration of its own."),
         (7.8125, "The last chunk is shorter, but it takes a whole iteration of its own."),
         (1, "The prompt is longer than the budget, so it is cut."),
@@ -196,11 +200,11 @@ with checks.exercise("prefill_iterations") as check:
 #
 # Look at SGLang's column again. It cuts prompts, but a chunk and a decode share an iteration only with
 # `enable_mixed_chunk`, and prompts come first. Here is that default as a policy of ours. Memory limits and much else
-# are left out, as in `StallFreeScheduler`.
+# are left out, as in `StallFreeScheduler`, and that SGLang puts several prompts into one chunk batch.
 
 
 # %% tags=["given"]
-class ChunksFirstScheduler(Scheduler):
+class ChunksAloneScheduler(Scheduler):
     """Chunks as large as the budget, alone in their iteration; decodes only when no prompt is left to compute."""
 
     def schedule(self) -> SchedulerOutput:
@@ -234,31 +238,32 @@ checks.predicted("guess_waits", guess_waits)
 
 # %%
 # picture: the running example under three defaults
-def example() -> list[Request]:
-    """The running example on one clock: sequence 2 comes at 0 s, sequence 1 with its long prompt at 1 s."""
+def example(arrival_time: float = 1.0) -> list[Request]:
+    """The running example: sequence 2 comes at 0 s, sequence 1 with its long prompt at `arrival_time` seconds."""
     requests = running_example()
-    requests[0].arrival_time = 1.0
+    requests[0].arrival_time = arrival_time
     return requests
 
 
 NUMBERS = {"1": 1, "2": 2}  # sequence 1 is request "1", though request "2" arrives first
 policies = {  # a decode costs one token of the hybrid budget, so 9 leaves chunks of 8
     "standard (chunking off)": PrefillFirstScheduler(SchedulerConfig(max_num_batched_tokens=24)),
-    "chunked, never mixed": ChunksFirstScheduler(SchedulerConfig(max_num_batched_tokens=8)),
+    "chunked, never mixed": ChunksAloneScheduler(SchedulerConfig(max_num_batched_tokens=8)),
     "hybrid": StallFreeScheduler(SchedulerConfig(max_num_batched_tokens=9)),
 }
-defaults = {name: run(scheduler, example(), SimulatedExecutor(ONE_SECOND)) for name, scheduler in policies.items()}
+clock = SimulatedExecutor(CostModel(base=1, per_token=1 / 8))  # by hand: 1 s an iteration, and 1 s for 8 tokens
+defaults = {name: run(scheduler, example(), clock) for name, scheduler in policies.items()}
 waited = sum({work.request_id for work in iteration.work} == {"1"}
              for iteration in defaults["chunked, never mixed"].iterations)
 print(f"Sequence 2 waits for {waited} iterations when chunks are never mixed with decodes. Your guess was {guess_waits}.")
-timeline(defaults, numbers=NUMBERS, title="The running example under three defaults")
+timeline(defaults, x="s", numbers=NUMBERS, title="The running example under three defaults")
 
 # %% [markdown]
-# The three chunks follow each other, and so do the three waits: to sequence 2 they are as long as the whole prompt
-# was, plus the fixed price of two more iterations. Chunks alone bound the *memory* that an iteration needs. To bound the
-# *wait*, chunks have to be mixed with decodes, or at least to take turns with them. Sarathi-Serve measured the halves
-# apart (Yi-34B, P99 TBT): hybrid batches without chunks 0.68 s, chunks without hybrid batches 0.17 s, both together
-# 0.14 s (Agrawal et al., OSDI 2024).
+# The three chunks follow each other, and so do the three waits: sequence 2 waits as long as for the whole prompt
+# (1 + 24/8 = 4 s), plus the fixed price of two more iterations: 3 · (1 + 8/8) = 6 s. Chunks alone bound the *memory*
+# that an iteration needs. To bound the *wait*, chunks have to be mixed with decodes, or at least to take turns with them.
+# Sarathi-Serve measured the halves apart (Yi-34B, P99 TBT): hybrid batches without chunks 0.68 s, chunks without hybrid
+# batches 0.17 s, both together 0.14 s (Agrawal et al., OSDI 2024).
 #
 # So with a server in front of you, ask two questions: *is the prompt cut?* and *what else is in the chunk's iteration?*
 
@@ -342,7 +347,7 @@ def text_requests() -> list[Request]:
 served, answers = {}, {}
 if llama is None:
     print("skipped: no checkpoint was loaded above; the pictures below show a simulation instead")
-    served = {name: run(scheduler, example(), SimulatedExecutor(CPU_DEFAULT)) for name, scheduler in
+    served = {name: run(scheduler, example(0.001), SimulatedExecutor(CPU_DEFAULT)) for name, scheduler in
               [("standard", PrefillFirstScheduler(SchedulerConfig(24))), ("hybrid", StallFreeScheduler(SchedulerConfig(9)))]}
 else:
     long_prompt = text_requests()[0].num_prompt_tokens
@@ -350,6 +355,7 @@ else:
     run(StallFreeScheduler(config), text_requests(), ModelExecutor(llama))  # warm-up
     repeats = {"standard": [], "hybrid": []}
     for _ in tqdm(range(5), desc="serving"):
+        # prefill-first takes a prompt whole, whatever the budget
         for name, policy in [("standard", PrefillFirstScheduler), ("hybrid", StallFreeScheduler)]:
             requests = text_requests()
             repeats[name].append(run(policy(config), requests, ModelExecutor(llama)))
@@ -455,6 +461,8 @@ else:
 # | `"i"` | an instant, at `ts` | a request arrives, or is preempted |
 # | `"C"` | a counter's new value | `num_tokens` of the iteration |
 # | `"M"` | a name | of a track |
+#
+# Tracks are numbered in order of arrival: track 1 is sequence 2, track 2 is sequence 1, track 0 the iterations.
 
 # %%
 exported = {name: chrome_trace(trace, NUMBERS)["traceEvents"] for name, trace in served.items()}
@@ -481,7 +489,7 @@ display(HTML("Save these and drop them onto ui.perfetto.dev: " + ", ".join(links
 # <details><summary>Hint: a nudge</summary>
 #
 # Which events of the list belong to the request's work? The iterations have `ph` "X" too, but another `tid` and no
-# `samples_token`. Where does a slice end?
+# `samples_token`; arrivals have none either, and no `args` at all. Where does a slice end?
 # </details>
 # <details><summary>Hint: the idea</summary>
 #
@@ -524,6 +532,11 @@ with checks.exercise("idle_microseconds") as check:
     check.equal(idle_microseconds(events, 1), 35, given=given + "; track=1", wrong=[
         (55, "The 20 µs between the two chunks lie before the first token: that waiting belongs to TTFT."),
         (50, "From start to start is the time between tokens (TBT). A slice ends at ts + dur; idle time starts there."),
+        (45, "End to end, or slices of both tracks: the later slice's start minus the earlier one's end, on one `tid`."),
+        (40, "The last start minus the first end counts the work in between as idle."),
+        (-35, "The sign: the later start minus the earlier end."),
+        (3.5e-05, "Microseconds, not seconds: `ts` and `dur` are in microseconds already."),
+        ([5, 30], "Those are the single waits. Add them up."),
         (None, "The function gives nothing back: is there a `return` at its end?"),
     ])
     check.equal(idle_microseconds(events, 2), 65, given=given + ", on track 2 tokens at 10-20 and 85-90; track=2", wrong=[
@@ -549,14 +562,16 @@ timeline(served, x="ms", numbers=NUMBERS, idle_times=idle_seconds,
 # %% [markdown]
 # ## What you have shown
 #
-# - Four engines, one vocabulary: a budget an iteration, a limit on one prompt, a number of seats, a block size. Their
-#   defaults differ, and the defaults decide whether D₂₂ runs beside P₁₂.
+# - Four engines, one vocabulary: a budget an iteration, a number of seats, a block size. Their defaults differ, and the
+#   defaults decide whether D₂₂ runs beside P₁₂.
 # - Cutting prompts is half of it. Chunks that never share an iteration with decodes make the same wait in more pieces.
-# - The engine you know serves text from a Llama checkpoint, with the tokens that Hugging Face's own Llama gives.
+# - The engine you know serves text from a Llama checkpoint, with the tokens that Hugging Face's own Llama gives
+#   (if `transformers` was installed).
 # - A schedule can leave the course: as a Chrome trace it opens in the tool that real engines are profiled with.
 #
 # **Where to go on.** Read vLLM's `vllm/v1/core/sched/scheduler.py` with your notebook 04 beside it: the loop over running
 # requests, then the one over waiting requests, are there under the same names. nano-vllm has a whole engine in about
 # 1,450 lines. And the Sarathi-Serve paper (OSDI 2024) tells where this course's ideas come from.
 #
-# This is the last notebook. The timeline that opened notebook 00 is the one you can now draw for a real engine.
+# This is the last notebook. The timeline that opened notebook 00 is the one you can now draw for your own schedules,
+# and open in the tool that real engines are profiled with.
