@@ -61,10 +61,10 @@ class Judge(Execute):
         return nb, resources
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int) -> tuple[NotebookNode, dict]:
-        """Judges a cell with a check, runs any other code."""
+        """Judges a cell with a check; runs other code, unless it has nbclient's tag for cells to skip."""
         if sources.is_check(cell) and not sources.is_solution(cell):
             cell.outputs = self._bench.judge(cell)
-        elif cell.cell_type == "code":
+        elif cell.cell_type == "code" and self.skip_cells_with_tag not in sources.tags(cell):
             cell.outputs = self._bench.run(cell)
         return cell, resources
 
