@@ -10,7 +10,9 @@ from autograder.common_checks import check_choice, check_prediction
 from autograder.plan_search import GRID, RULES, Case, drawn_case
 from autograder.serving import Figures, Plan, nearest_rank, serve
 from course_lib.checks import differs, explain
+from course_lib.cost_model import CostModel
 from course_lib.presets import YI_34B, RooflineModel
+from course_lib.workload import running_example
 
 MISCONCEPTIONS = {
     "no_guess": "A prediction is any finite number; it need not be right, it has to be there.",
@@ -19,21 +21,24 @@ MISCONCEPTIONS = {
     "p99_per_request": "This is the mean of each request's own P99; asked is the P99 of all gaps in one list.",
     "p99_of_tpot": "This is the P99 of the requests' mean gaps; asked is the P99 of all gaps in one list.",
     "one_request": "Only one request's gaps are counted; the promise is about the gaps of all requests.",
+    "last_request": "Only the last request's gaps are counted; the promise is about the gaps of all requests.",
     "ttft_mean": "This is the mean TTFT; asked is the median over the requests.",
     "ttft_p99": "This is the P99 of the TTFTs; asked is their median.",
     "policy_ignored": "Every plan is run with the stall-free scheduler: make the scheduler that the plan names.",
     "threshold_ignored": "The plan's long_prefill_token_threshold is lost: make the scheduler from the whole plan.",
     "clock_ignored": "The run does not go by the cost model that it was given, but by YI_34B.",
-    "slo_ignored": "This is the plan with the highest throughput, whatever it promises: only plans that keep the SLO "
-                   "may be recommended.",
+    "hand_clock": "The run does not go by the cost model that it was given, but by HAND_CLOCK.",
+    "workload_ignored": "These are the requests of the running example: serve those that `workload()` makes.",
+    "milliseconds": "These are milliseconds; an Outcome holds seconds.",
+    "fields_swapped": "P99 TBT and median TTFT are swapped: an Outcome holds the P99 TBT first.",
+    "slo_ignored": "This plan has the highest throughput, whatever it promises: only plans that keep the SLO count.",
     "ttft_ignored": "The promise about the TTFT is ignored: both limits must hold.",
     "tbt_ignored": "The promise about the TBT is ignored: both limits must hold.",
     "either": "One of the two limits is enough for your plan: both must hold, so it is `and`, not `or`.",
     "best_or_nothing": "If the plan with the highest throughput breaks the promise, others may still keep it: leave "
                        "out the plans that break it first, then choose.",
     "lowest_tbt": "This is the plan with the lowest TBT; of those that keep the promise, take the highest throughput.",
-    "lowest_ttft": "This is the plan with the lowest TTFT; of those that keep the promise, take the highest "
-                   "throughput.",
+    "lowest_ttft": "This plan has the lowest TTFT; of those that keep the promise, take the highest throughput.",
     "first_that_meets": "This is the first plan that keeps the promise; look at all, and take the highest throughput.",
     "lowest_throughput": "This is the lowest throughput among the plans that keep the promise; take the highest.",
     "stall_free_only": "prefill-first is never recommended, but where it keeps the promise it may be the fastest: "
@@ -43,6 +48,7 @@ MISCONCEPTIONS = {
     "strict_limit": "An outcome equal to the limit keeps the promise: compare with <=.",
     "tie_last": "Of equal throughputs the last in the grid is taken; the first is preferred.",
     "tie_smallest": "Of equal throughputs the smallest budget is taken; here the first in the grid is preferred.",
+    "nothing_left": "No plan keeps the promise, and the choice is made among none: return None before you choose.",
     "grid_ignored": "The recommended plan is not on the grid that was given: search `grid`, not GRID.",
     "outcome_returned": "The plan's outcome is returned; asked is the plan itself.",
 }
@@ -97,21 +103,31 @@ WRONG_TTFT: dict[str, Callable[[Figures], float]] = {
 }
 
 
+HAND_CLOCK = CostModel(base=1.0, per_token=0.125)  # of the worked example, as are its requests
+EXAMPLE: Jobs = [(request.request_id, request.num_prompt_tokens, request.max_tokens, arrival)
+                 for request, arrival in zip(running_example(prompt_1=24, prompt_2=8), (1.0, 0.0), strict=True)]
+
+
 def _wrong_answers(jobs: Jobs, plan: Plan, clock: RooflineModel) -> dict[str, Answer]:
     right = serve(jobs, plan, clock)
     others = {"policy_ignored": serve(jobs, replace(plan, policy="stall-free"), clock),
               "threshold_ignored": serve(jobs, replace(plan, threshold=0), clock),
-              "clock_ignored": serve(jobs, plan, YI_34B)}
+              "clock_ignored": serve(jobs, plan, YI_34B), "hand_clock": serve(jobs, plan, HAND_CLOCK),
+              "workload_ignored": serve(EXAMPLE, plan, clock)}
+    last = next(job for job in right.jobs if job.request_id == jobs[-1][0])
+    mixed_up = {"last_request": (right.throughput, nearest_rank(last.gaps, 99), right.median_ttft),
+                "milliseconds": (right.throughput, 1000 * right.p99_tbt, 1000 * right.median_ttft),
+                "fields_swapped": (right.throughput, right.median_ttft, right.p99_tbt)}
     return ({name: (right.throughput, rule(right), right.median_ttft) for name, rule in WRONG_P99.items()}
             | {name: (right.throughput, right.p99_tbt, rule(right)) for name, rule in WRONG_TTFT.items()}
-            | {name: _answer(figures) for name, figures in others.items()})
+            | {name: _answer(figures) for name, figures in others.items()} | mixed_up)
 
 
 def evaluate(call: Call) -> Result:
     """The three figures of several plans, on workloads in which every misconception shows."""
     fields = ("throughput", "P99 TBT", "median TTFT")
     tally = Tally(*fields, "the plan is in the outcome")
-    suspects = {*WRONG_P99, *WRONG_TTFT, "policy_ignored", "threshold_ignored", "clock_ignored"}
+    suspects: set[str] | None = None  # the misconceptions that explain all answers so far
     failures: list[tuple[str, str]] = []
     for jobs, plan, clock in _telling_workloads():
         given = f"evaluate({plan}, {len(jobs)} requests, a cost model made for this check)"
@@ -123,7 +139,7 @@ def evaluate(call: Call) -> Result:
             return tally.result()
         answer = got["throughput"], got["p99_tbt"], got["median_ttft"]
         suspects = {name for name, wrong in _wrong_answers(jobs, plan, clock).items()
-                    if name in suspects and differs(list(wrong), list(answer)) is None}
+                    if (suspects is None or name in suspects) and differs(list(wrong), list(answer)) is None}
         for field, value, expected in zip(fields, answer, _answer(serve(jobs, plan, clock)), strict=True):
             difference = differs(expected, value)
             failures += [(field, explain(f"{given}, {field}", expected, value, difference))] if difference else []
@@ -150,9 +166,9 @@ def _telling_workloads() -> list[tuple[Jobs, Plan, RooflineModel]]:
 
 def _telling_workload(plan: Plan) -> tuple[Jobs, Plan, RooflineModel]:
     """Requests and a clock on which each misconception that can show with this plan gives another answer."""
-    shown = {"p99_is_mean", "clock_ignored", *WRONG_TTFT}
+    shown = {"p99_is_mean", "clock_ignored", "hand_clock", "workload_ignored", "fields_swapped", *WRONG_TTFT}
     if plan.policy == "prefill-first":  # a budget makes many gaps equally long, and the P99 is often the longest
-        shown |= {"policy_ignored", *WRONG_P99}
+        shown |= {"policy_ignored", "last_request", *WRONG_P99}
     elif plan.threshold:
         shown.add("threshold_ignored")
     for _ in range(1000):
@@ -183,8 +199,9 @@ def recommend(call: Call) -> Result:
                         "grid": case.grid and [plan.fields for plan in case.grid]})["plan"]
         except LearnerError as error:
             returned = error.type_name == "AttributeError" and "'Outcome' object" in error.message
-            tally.error(case.requirement, error, f"recommend(...): {case}",
-                        MISCONCEPTIONS["outcome_returned"] if returned else None)
+            nothing_left = case.expected is None and error.type_name in ("ValueError", "IndexError")
+            cause = "outcome_returned" if returned else "nothing_left" if nothing_left else None
+            tally.error(case.requirement, error, f"recommend(...): {case}", MISCONCEPTIONS.get(cause))
             continue
         answers.append((case, got and Plan(*got)))
     cause = _cause(answers)
