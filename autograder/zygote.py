@@ -59,7 +59,7 @@ def preload() -> None:
                  "ipykernel.zmqshell", "psutil", "autograder.kernel_side", "autograder.kernel_start", *names]:
         try:
             importlib.import_module(name)
-        except ImportError:
+        except Exception:
             continue  # a kernel that needs it will say so
 
 

@@ -92,6 +92,17 @@ def test_closing_ends_all_processes(released_demo: Course, bubblewrap: str, shor
             zygote.close()
 
 
+def test_without_its_zygote_a_kernel_starts_cold(released_demo: Course, bubblewrap: str, short: Path) -> None:
+    (short / "k").mkdir()
+    launcher = warm.WarmSandbox(released_demo, str(short / "nobody listens"))
+    kernel = Kernel(launcher, short / "k" / "1", Limits())
+    try:
+        assert printed(kernel, "import os; print(os.listdir('/kernels') if os.path.exists('/kernels') else 'cold')"
+                       ) == "cold\n"
+    finally:
+        kernel.close()
+
+
 def test_a_killed_grader_leaves_no_process_and_its_folder_goes_next_time(released_demo: Course, bubblewrap: str
                                                                          ) -> None:
     code = f"""
