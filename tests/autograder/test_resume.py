@@ -19,7 +19,7 @@ from autograder.progress import Progress
 from autograder.submissions import Submission
 from tests.autograder.helpers import scratch_course, solved, submit, untouched
 
-pytestmark = [pytest.mark.xdist_group("resume"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.hostile, pytest.mark.xdist_group("resume"), pytest.mark.timeout(900)]
 
 SLOW = "def halves(numbers):\n    import time\n    time.sleep(0.1)\n    return [number // 2 for number in numbers]"
 
