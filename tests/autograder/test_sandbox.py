@@ -62,6 +62,7 @@ def started(course: Course, kind: str, folder: Path) -> tuple[sandbox.Sandbox, l
 @pytest.mark.parametrize("kind", ["cold", "warm"])
 def test_a_kernel_sees_the_library_and_nothing_else(released_demo: Course, bubblewrap: str, short: Path, kind: str,
                                                     repository: Path) -> None:
+    before = set(psutil.Process().children(recursive=True))  # earlier tests' resource tracker, for one
     launcher, zygotes = started(released_demo, kind, short)
     kernel = Kernel(launcher, (short / "kernels" if zygotes else short) / "k", Limits())
     try:
@@ -76,7 +77,7 @@ def test_a_kernel_sees_the_library_and_nothing_else(released_demo: Course, bubbl
         for zygote in zygotes:
             zygote.close()
     assert not (short / "k").exists()
-    assert psutil.Process().children(recursive=True) == [] or kind == "warm"
+    assert set(psutil.Process().children(recursive=True)) <= before or kind == "warm"
 
 
 @pytest.mark.parametrize("kind", ["cold", "warm"])
