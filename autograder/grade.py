@@ -212,7 +212,8 @@ def _export(course: Course, assignments: list[str], students: list[str], statuse
 
 
 def _write(output: Path, lines: list[dict[str, str]]) -> None:
-    fields = list(dict.fromkeys([*(lines[0] if lines else []), "student_id", "assignment", "status"]))
+    # A line that the gradebook does not know has three fields, and may well be the first: the longest has them all.
+    fields = list(dict.fromkeys([*max(lines, key=len, default=()), "student_id", "assignment", "status"]))
     output.parent.mkdir(parents=True, exist_ok=True)
     with open(output, "w", newline="") as file:
         writer = csv.DictWriter(file, fields, restval="")
