@@ -16,15 +16,18 @@ import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
 import torch
 
+from course_lib import progress
 from course_lib.short import show
 
 Wrong = Sequence[tuple[Any, str]]  # pairs: an answer that is often given, and the misconception behind it
 
+STUB = "<not written yet>"  # what an unwritten exercise raises
 passed: set[str] = set()  # the names of the exercises whose visible check has passed in this session
 
 
@@ -182,14 +185,27 @@ class Check:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if error is None:
             passed.add(self.name)
+            progress.record(self.name, passed=True)
             print(self.praise or f"{self.name}: {self.count} check{'s' * (self.count != 1)} passed.")
             return False
         passed.discard(self.name)
+        if isinstance(error, NotImplementedError):
+            _say_what_is_missing(error)
+        elif isinstance(error, Exception) and not isinstance(error, NameError):
+            # Not a try: nothing is written yet, a cell above was not run, or the run was interrupted.
+            progress.record(self.name, passed=False)
         # Marks come from the hidden checks alone, so under the grader a visible check only tells.
         if os.environ.get("NBGRADER_EXECUTION") == "autograde" and isinstance(error, Exception):
             print(f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailed) else error)
             return True
         return False
+
+
+def _say_what_is_missing(error: NotImplementedError) -> None:
+    """Lets Jupyter and Validate show one sentence instead of a stack that ends in a stub."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    said = f"{frame.f_code.co_qualname} is not written yet: write it between the markers and run its cell"
+    error._render_traceback_ = lambda: [f"NotImplementedError: {said if str(error) == STUB else error}"]
 
 
 def exercise(name: str) -> Check:

@@ -27,6 +27,20 @@
 # %% tags=["setup"]
 # include: bootstrap
 
+# %% [markdown]
+# ## What there is, and how far you are
+#
+# Every check that passes is noted in a small file beside the notebooks. Come back to this table whenever you like: run
+# the cell above and this one, and it tells which checks have passed.
+
+# %%
+from course_lib.progress import contents
+
+contents()
+
+# %% [markdown]
+# ## Get ready
+
 # %% tags=["setup"]
 from course_lib import checks
 from course_lib.cost_model import ONE_SECOND
@@ -123,7 +137,8 @@ print("model says: ", decode(words))
 #
 # **The notebooks.** 01 the KV cache, 02 chunked prefill, 03 interleaving, 04 the scheduler, 05 decoder idle time,
 # 06 chunk size, 07 complexity and fairness, 08 case studies, 09 real engines. Each stands alone: it brings what it needs
-# from earlier ones, and says what to know before.
+# from earlier ones, and says what to know before. The table at the top of this page opens them, and shows which checks
+# have passed. Within a notebook, JupyterLab lists the sections on the left (the icon with three lines).
 #
 # **Working.** Write between the markers, run the check below, read its message, try again. Hints are folded away under
 # each exercise. Predictions count for being there. Written answers are read by a person.
