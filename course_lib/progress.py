@@ -38,7 +38,7 @@ def record(name: str, passed: bool) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One exercise or written answer: its section's heading, its state in words, when its check last ran ("": never)."""
+    """An exercise or written answer, its section's heading, its state in words, when its check last ran ("": never)."""
 
     name: str
     section: str
@@ -96,7 +96,7 @@ class Contents:
 def contents(folder: str | Path | None = None) -> Contents:
     """The notebooks `NN_name/NN_name.ipynb` in `folder`, with what is done in each.
 
-    By default the folder is found from the working directory: the one above a notebook's own, else the directory itself.
+    Default: the folder above the notebook's own, where the working directory is one; else the working directory.
     An exercise is done when its check passed the last time it ran; a written answer, when something is written.
     """
     here = Path.cwd()
@@ -119,8 +119,8 @@ def _read(path: Path, here: Path) -> Notebook:
         if kind == "code" and (found := EXERCISE.match(source)):
             entries.append(_checked(found[1], section, tries.get(found[1])))
         if kind == "markdown" and (found := ANSWER.match(source)):
-            written = UNWRITTEN not in source
-            entries.append(Entry(found[1], section, "written, for a person to read" if written else "open", "", written))
+            state = "open" if UNWRITTEN in source else "written, for a person to read"
+            entries.append(Entry(found[1], section, state, "", is_done=state != "open"))
     return Notebook(title, Path(os.path.relpath(path, here)).as_posix(), tuple(entries))
 
 
@@ -145,11 +145,11 @@ def _state(entry: Entry) -> str:
 
 
 def _html_row(notebook: Notebook) -> str:
-    items = "".join(f"<li><code>{entry.name}</code>{f' in <i>{html.escape(entry.section)}</i>' if entry.section else ''}"
-                    f": {'<b>' if entry.is_done else ''}{html.escape(_state(entry))}{'</b>' if entry.is_done else ''}</li>"
+    items = "".join(f"<li><code>{entry.name}</code> ({html.escape(entry.section)}): {html.escape(_state(entry))}</li>"
                     for entry in notebook.entries)
+    number = f"{len(notebook.entries)} exercise{'s' * (len(notebook.entries) != 1)}"
     cells = (notebook.done, notebook.tried or "never",
-             f"<details><summary>which</summary><ul>{items}</ul></details>" if items else "")
+             f"<details><summary>{number}</summary><ul>{items}</ul></details>" if items else "")
     link = f'<a href="{html.escape(notebook.link)}">{html.escape(notebook.title)}</a>'
     return (f'<tr><th scope="row" style="text-align:left;font-weight:normal">{link}</th>'
             + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>")

@@ -7,10 +7,12 @@ ipywidgets.
 import html
 import json
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import ipywidgets as widgets
-from tqdm.auto import tqdm
+from IPython.display import display
+
+from course_lib.text_bar import tqdm
 
 TOOLTIPS = {
     "up": "Move {} one place up",
@@ -18,6 +20,22 @@ TOOLTIPS = {
     "join / part": "Put {} into the iteration of the entry above, or take it out",
     "out / in": "Leave {} out of the answer, or put it back",
 }
+
+
+class KeptAsText(widgets.VBox):
+    """A widget with a text below it, which is saved with the notebook: opened later, without a kernel, it is all there
+    is. (What moved in the widget is not kept: an answer is a Python value in a cell.)"""
+
+    def __init__(self, children: Sequence[widgets.Widget], text: str) -> None:
+        super().__init__(children=children)
+        self._kept = text
+
+    def _ipython_display_(self, **options: Any) -> None:
+        if hasattr(super(), "_ipython_display_"):  # ipywidgets 7
+            super()._ipython_display_(**options)
+        else:
+            display(self._repr_mimebundle_(), raw=True)
+        print(self._kept)
 
 
 def ordering(labels: Sequence[str], name: str = "order", *, leave_out: bool = False,
@@ -30,7 +48,7 @@ def ordering(labels: Sequence[str], name: str = "order", *, leave_out: bool = Fa
     return Ordering(labels, name, leave_out, share_iterations)
 
 
-class Ordering(widgets.VBox):
+class Ordering(KeptAsText):
     """One row of buttons for each place in the list; the labels move, the rows stay.
 
     Rows that moved would be drawn anew and drop the keyboard's focus. (A list box would be lost on keyboards too:
@@ -56,7 +74,8 @@ class Ordering(widgets.VBox):
         self._show()
         rows = [widgets.HBox([*buttons.values(), shown])
                 for buttons, shown in zip(self.buttons, self._shown, strict=True)]
-        super().__init__(children=[*rows, self.text])
+        super().__init__([*rows, self.text], "No buttons above? They need a running kernel: run this cell again. "
+                         f"It begins with {self.text.value}")
 
     def __repr__(self) -> str:
         return f"A list to put in order, shown where the notebook runs: {self.text.value}"
@@ -158,7 +177,7 @@ def explorer(rows: Sequence[SweepRow], picture: Callable[[int], HasHtml]) -> "Ex
     return Explorer(rows, picture)
 
 
-class Explorer(widgets.VBox):
+class Explorer(KeptAsText):
     """The slider, a line with both numbers, and the picture of the chosen budget."""
 
     def __init__(self, rows: Sequence[SweepRow], picture: Callable[[int], HasHtml]) -> None:
@@ -174,7 +193,8 @@ class Explorer(widgets.VBox):
         self.line, self.picture = widgets.HTML(), widgets.HTML()
         self.slider.observe(lambda _: self._show(), names="value")
         self._show()
-        super().__init__(children=[self.slider, self.line, self.picture])
+        super().__init__([self.slider, self.line, self.picture], "No slider above? It needs a running kernel: run this "
+                         "cell again. What it shows:\n" + "\n".join(self._lines.values()))
 
     def __repr__(self) -> str:
         return f"A slider over token budgets, shown where the notebook runs. {self._lines[self.slider.value]}"

@@ -38,7 +38,6 @@ import statistics
 import time
 
 import torch
-from tqdm.auto import tqdm
 
 from course_lib import checks
 from course_lib.device import choose_device
@@ -48,6 +47,7 @@ from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 from course_lib.own_attention import forward_with
 from course_lib.plots import cache_grid
 from course_lib.recite import reciting_model
+from course_lib.text_bar import tqdm
 from course_lib.widgets import ordering
 
 profile = choose_device()  # a GPU if there is one; on a CPU it also keeps torch to one thread

@@ -37,7 +37,6 @@ import statistics
 import time
 
 import torch
-from tqdm.auto import tqdm
 
 from course_lib import checks
 from course_lib.cost_model import ONE_SECOND
@@ -50,6 +49,7 @@ from course_lib.plots import chunk_bars, timeline
 from course_lib.recite import reciting_model
 from course_lib.recording import RecordingModel
 from course_lib.scheduler import PlannedScheduler, SchedulerConfig
+from course_lib.text_bar import tqdm
 from course_lib.workload import running_example
 
 profile = choose_device()  # a GPU if there is one; on a CPU it also keeps torch to one thread

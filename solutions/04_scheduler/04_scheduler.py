@@ -37,8 +37,6 @@ import inspect
 from itertools import pairwise
 from statistics import median
 
-from tqdm.auto import tqdm
-
 from course_lib import checks
 from course_lib.cost_model import CPU_DEFAULT
 from course_lib.device import choose_device
@@ -48,6 +46,7 @@ from course_lib.plots import timeline
 from course_lib.recite import reciting_model
 from course_lib.request import Request
 from course_lib.scheduler import PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.workload import conversation_workload, mixed_workload, running_example
 
 profile = choose_device()  # on a CPU it also keeps torch to one thread

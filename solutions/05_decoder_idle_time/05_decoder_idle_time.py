@@ -33,7 +33,6 @@ import time
 from itertools import pairwise
 
 import torch
-from tqdm.auto import tqdm
 
 from course_lib import checks
 from course_lib.cost_model import CPU_DEFAULT, ONE_SECOND, fit
@@ -44,6 +43,7 @@ from course_lib.plots import gap_distribution, timeline
 from course_lib.presets import YI_34B
 from course_lib.request import Request
 from course_lib.scheduler import PlannedScheduler, PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.trace import Iteration, RequestInfo, Trace, Work
 from course_lib.workload import running_example
 

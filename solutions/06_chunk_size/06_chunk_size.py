@@ -38,8 +38,6 @@ from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from itertools import pairwise
 
-from tqdm.auto import tqdm
-
 from course_lib import checks
 from course_lib.cost_model import CostModel
 from course_lib.device import choose_device
@@ -49,6 +47,7 @@ from course_lib.plots import timeline, trade_off
 from course_lib.presets import ARXIV_SUMMARIZATION, OPENCHAT_SHAREGPT4, YI_34B, published_workload, residuals
 from course_lib.request import Request
 from course_lib.scheduler import PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.trace import RequestInfo, Trace
 from course_lib.widgets import explorer
 from course_lib.workload import running_example

@@ -33,8 +33,6 @@
 import math
 import statistics
 
-from tqdm.auto import tqdm
-
 from course_lib import checks
 from course_lib.cost_model import CPU_DEFAULT, ONE_SECOND
 from course_lib.device import choose_device
@@ -44,6 +42,7 @@ from course_lib.plots import service_curves, timeline
 from course_lib.recite import reciting_model
 from course_lib.request import Request, RequestStatus
 from course_lib.scheduler import PlannedScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.trace import RequestInfo, Trace
 from course_lib.workload import conversation_workload, running_example
 

@@ -39,8 +39,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
-from tqdm.auto import tqdm
-
 from course_lib import checks
 from course_lib.cost_model import CostModel
 from course_lib.device import choose_device
@@ -49,6 +47,7 @@ from course_lib.plots import decision_dashboard, timeline
 from course_lib.presets import OPENCHAT_SHAREGPT4, YI_34B, published_workload
 from course_lib.request import Request
 from course_lib.scheduler import PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.trace import RequestInfo, Trace
 from course_lib.workload import conversation_workload, mixed_workload, running_example
 

@@ -43,7 +43,6 @@ from pathlib import Path
 
 import torch
 from IPython.display import HTML, display
-from tqdm.auto import tqdm
 
 from course_lib import checks
 from course_lib.cost_model import CPU_DEFAULT, CostModel
@@ -56,6 +55,7 @@ from course_lib.plots import timeline
 from course_lib.recite import RECITING_CONFIG, reciting_weights
 from course_lib.request import Request
 from course_lib.scheduler import PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
+from course_lib.text_bar import tqdm
 from course_lib.workload import running_example
 
 profile = choose_device()  # a GPU if there is one; on a CPU it also keeps torch to one thread

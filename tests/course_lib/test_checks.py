@@ -284,3 +284,17 @@ def test_a_dict_is_shown_in_its_own_order() -> None:
     assert show({"b": 1, "a": [{"d": 2, "c": 3}]}) == "{'b': 1, 'a': [{'d': 2, 'c': 3}]}"
     assert show(dict.fromkeys(range(20, 0, -1), 0)).startswith("{20: 0, 19: 0")
     assert show(dict.fromkeys(range(20), 0)).endswith("11: 0, ...}")
+
+
+def test_an_unwritten_exercise_is_told_in_one_sentence() -> None:
+    def plan_running() -> None:
+        raise NotImplementedError(checks.STUB)
+
+    with pytest.raises(NotImplementedError) as unwritten, checks.exercise("plan_running") as check:
+        check.call(plan_running, expect=1)
+    [line] = unwritten.value._render_traceback_()
+    assert line.startswith("NotImplementedError: ") and "plan_running is not written yet: write it between" in line
+    with pytest.raises(NotImplementedError) as unset, checks.exercise("guess") as check:
+        check.written(None)
+    assert unset.value._render_traceback_() == [
+        "NotImplementedError: guess is still None: fill in the cell above and run it"]

@@ -3,6 +3,7 @@
 import html
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -150,3 +151,17 @@ def test_moving_the_slider_draws_nothing_anew() -> None:
 def test_an_explorer_needs_rows() -> None:
     with pytest.raises(ValueError, match="rows is empty"):
         explorer([], Drawn)
+
+
+@pytest.mark.parametrize("widget, kept", [
+    (lambda: ordering(["b", "a"], "order_two"), 'It begins with order_two = ["b", "a"]\n'),
+    (lambda: knob([]), "What it shows:\nbudget 128: 44.0 tokens/s, P99 time between tokens 60 ms\nbudget 512: "),
+])
+def test_a_text_is_kept_for_a_notebook_without_a_kernel(widget: Callable, kept: str, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    shown_as: list[dict] = []
+    monkeypatch.setattr("course_lib.widgets.display", lambda data, raw: shown_as.append(data))
+    widget()._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in shown_as[0]
+    out = capsys.readouterr().out
+    assert "running kernel: run this cell again" in out and kept in out
