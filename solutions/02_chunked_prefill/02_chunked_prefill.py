@@ -483,7 +483,7 @@ timeline(simulated, x="iterations", title="The running example, counted in itera
 # picture: the running example, in milliseconds
 play(chunked_plans, ModelExecutor(timing_model), profile.long_prompt, profile.config.vocab_size)  # warm-up
 measured = {}
-for name, make_plans in tqdm([("standard", standard_plans), ("chunked", chunked_plans)], desc="replaying"):
+for name, make_plans in [("standard", standard_plans), ("chunked", chunked_plans)]:
     measured[name], outputs = play(make_plans, ModelExecutor(timing_model), profile.long_prompt,
                                    profile.config.vocab_size)
     ends = [iteration.end for iteration in measured[name].iterations

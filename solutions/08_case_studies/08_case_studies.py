@@ -390,7 +390,7 @@ def compare(plans: Iterable[Recommendation], workload: Callable[[], list[Request
             slo: SLO) -> None:
     """Prints the outcome of each plan; a star marks those that keep the promise."""
     print(f"{'plan':26} {'tokens/s':>9} {'P99 TBT ms':>11} {'median TTFT s':>14}   (* {slo})")
-    for plan in tqdm(list(plans), desc="plans", leave=False):
+    for plan in plans:
         outcome = evaluate(plan, workload, cost_model)
         print(f"{'*' if meets(outcome, slo) else ' '} {str(plan):24} {outcome.throughput:>9.1f} "
               f"{1000 * outcome.p99_tbt:>11.0f} {outcome.median_ttft:>14.2f}")
@@ -478,7 +478,7 @@ for name, workload in {"whole": documents_and_chats, "cut": segmented}.items():
 # %%
 plan = recommend(documents_and_chats, YI_34B, SLO_A)
 better = {}  # what recommend says on the days on which the plan breaks the promise
-for seed in tqdm(range(1, 7), desc="days"):
+for seed in range(1, 7):
     day = partial(documents_and_chats, seed)
     outcome = evaluate(plan, day, YI_34B)
     if not meets(outcome, SLO_A):
@@ -697,7 +697,7 @@ print(f"\ntoday's server, {say(before)}; the new one, {say(after)}. Your guess w
 for p99_tbt in (0.1, 0.07):
     stricter = recommend(busy_day, NEW_SERVER, SLO(p99_tbt, math.inf), BUDGETS_ONLY)
     print(f"the new server with a promise of {p99_tbt} s, {say(stricter)}")
-for seed in tqdm(range(1, 7), desc="days", leave=False):
+for seed in range(1, 7):
     print(f"the new server on day {seed}, {say(recommend(partial(busy_day, seed), NEW_SERVER, SLO_C, BUDGETS_ONLY))}")
 
 # %% [markdown]
@@ -776,7 +776,7 @@ def trial(policy: str, budget: int, rate: float, num_requests: int = 128) -> Non
           f"median scheduling delay {delay:>5.2f} s {verdicts[1]:7}-> {'broken' if 'broken' in verdicts else 'kept'}")
 
 
-for rate in tqdm([0.15, 0.4, 0.8], desc="rates"):
+for rate in [0.15, 0.4, 0.8]:
     trial("prefill-first", 8192, rate)
     trial("stall-free", 512, rate)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+from nbgrader.validator import Validator
 
 from autograder import exercises, release, solutions, sources
 from autograder.checking import Result
@@ -91,3 +92,10 @@ def texts(notebook: NotebookNode) -> str:
     """All printed text in the notebook's outputs."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def complaints(path: Path) -> list[str]:
+    """What nbgrader's Validate says of a notebook that has been run already: nothing, or an error for each cell."""
+    verdict = Validator(preprocessors=[]).validate(str(path))
+    assert set(verdict) <= {"failed"}, f"Validate finds changed cells: {verdict}"
+    return [cell["raw_error"] for cell in verdict.get("failed", [])]

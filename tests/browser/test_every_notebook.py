@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from autograder.course import Course
-from tests.autograder.helpers import solved
+from tests.autograder.helpers import complaints, solved
 from tests.browser.lab import Lab, NotebookPage
 
 # Notebook 02 has a test of its own, which also types the solutions in.
@@ -21,6 +21,8 @@ def test_solved_notebook_runs_and_draws(name: str, lab: Lab, open_notebook: Call
     nbformat.write(solved(name, Course()), path)
     notebook = open_notebook(str(path.relative_to(lab.root)))
     assert notebook.run_all()
+    notebook.save()
+    assert complaints(path) == []
     pictures = notebook.page.locator(".jp-OutputArea-output img").all()
     for number, picture in enumerate(pictures):
         picture.scroll_into_view_if_needed()

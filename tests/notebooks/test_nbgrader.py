@@ -1,5 +1,6 @@
 """Each notebook once through real kernels: solved and untouched under nbgrader, untouched as a learner runs it."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -8,7 +9,7 @@ from nbclient import NotebookClient
 
 from autograder import exercises, grade
 from autograder.course import Course
-from tests.autograder.helpers import errors, scratch_course, solved, submit, untouched
+from tests.autograder.helpers import complaints, errors, scratch_course, solved, submit, untouched
 
 
 @pytest.mark.timeout(600)
@@ -32,9 +33,16 @@ def test_solved_earns_all_automatic_marks_and_untouched_none(course: Course, not
 
 
 @pytest.mark.timeout(600)
-def test_untouched_raises_only_not_implemented(course: Course, notebook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untouched_raises_only_not_implemented_and_validate_says_what_is_missing(
+        course: Course, notebook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(course.root))
     notebook_node = untouched(notebook, course)
     resources = {"metadata": {"path": course.solutions / notebook}}
     NotebookClient(notebook_node, timeout=300, kernel_name="python3", allow_errors=True, resources=resources).execute()
     assert errors(notebook_node, besides="NotImplementedError") == []
+    nbformat.write(notebook_node, tmp_path / f"{notebook}.ipynb")
+    said = complaints(tmp_path / f"{notebook}.ipynb")
+    assert len(said) == len(exercises.exercises(notebook, course))
+    missing = re.compile(r"NotImplementedError: .+ is (still None: fill in|not written yet: write it).+"
+                         r"|You did not provide a response\.")
+    assert [one for one in said if not missing.fullmatch(one)] == []
