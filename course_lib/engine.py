@@ -4,7 +4,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -13,6 +13,7 @@ from course_lib.model import SequenceChunk, ToyTransformer
 from course_lib.request import Request
 from course_lib.scheduler import Scheduler, SchedulerOutput
 from course_lib.trace import Iteration, RequestInfo, Trace, Work
+from course_lib.validate import check_number, check_type, checked_list
 
 
 class PlanError(ValueError):
@@ -27,6 +28,7 @@ class Execution:
     seconds: float
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Carries out the plan of an iteration: a real model, or a simulation."""
 
@@ -43,16 +45,17 @@ class ModelExecutor:
     """Runs plans on a ToyTransformer with greedy sampling; owns one KV cache for each request."""
 
     def __init__(self, model: ToyTransformer) -> None:
+        check_type("model", model, ToyTransformer, "a ToyTransformer")
         self.model = model
         self.caches: dict[str, KVCache] = {}
 
     def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
         """One forward pass over the whole batch, timed until the device is done. A preempted request's cache is
         dropped first. RuntimeError when a request and its cache disagree about `num_computed_tokens`."""
+        scheduled = _scheduled(output, requests)
         for request_id in output.preempted_req_ids:
             self.release(request_id)
-        batch = [self._chunk(requests[request_id], num_tokens)
-                 for request_id, num_tokens in output.num_scheduled_tokens.items()]
+        batch = [self._chunk(request, num_tokens) for request, num_tokens in scheduled]
         self._synchronize()
         start = time.perf_counter()
         tokens = self.model(batch).argmax(dim=-1).tolist()  # tolist() waits for the device
@@ -85,12 +88,12 @@ class SimulatedExecutor:
     def __init__(self, seconds: Callable[[list[tuple[int, int]]], float]) -> None:
         """`seconds`: from the (start_pos, num_tokens) of each scheduled request to the iteration's duration,
         a `CostModel` for example."""
+        check_type("seconds", seconds, Callable, "a function of spans that returns seconds, such as a CostModel")
         self.seconds = seconds
 
     def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
         """The duration of the planned iteration."""
-        spans = [(requests[request_id].num_computed_tokens, num_tokens)
-                 for request_id, num_tokens in output.num_scheduled_tokens.items()]
+        spans = [(request.num_computed_tokens, num_tokens) for request, num_tokens in _scheduled(output, requests)]
         return Execution(dict.fromkeys(output.num_scheduled_tokens, 0), self.seconds(spans))
 
     def release(self, request_id: str) -> None:
@@ -102,9 +105,14 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
 
     The clock starts at 0 s and moves by what each iteration took; an iteration starts when the one before it
     ends, or at the next arrival when nothing is unfinished. The scheduler's own time is recorded apart.
-    PlanError when a plan cannot be executed, or when the scheduler plans nothing although work is left;
+    A scheduler that plans nothing waits: the clock moves to the next arrival. Its budget is its own affair, and a plan
+    over it is executed (PrefillFirstScheduler makes such plans).
+    PlanError when a plan cannot be executed, or when nothing is planned, work is left and nobody is still to arrive;
     ValueError when two requests share an id, by which the trace could not tell them apart.
     """
+    check_type("scheduler", scheduler, Scheduler, "a Scheduler")
+    check_type("executor", executor, Executor, "a ModelExecutor or SimulatedExecutor, or have its two methods")
+    requests = checked_list("requests", requests, Request, "Requests")
     arrivals = deque(sorted(requests, key=lambda request: request.arrival_time))
     for request_id, count in Counter(request.request_id for request in arrivals).items():
         if count > 1:
@@ -138,6 +146,7 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
         work = tuple(_checked_work(request_id, num_tokens, running)
                      for request_id, num_tokens in output.num_scheduled_tokens.items())
         execution = executor.execute(output, active)
+        check_number("the executor's seconds", execution.seconds, 0)
         end = clock + execution.seconds
         iterations.append(Iteration(len(iterations), clock, end, scheduling_seconds, work,
                                     tuple(output.preempted_req_ids)))
@@ -148,6 +157,16 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
     return Trace(infos, tuple(iterations))
 
 
+def _scheduled(output: SchedulerOutput, requests: Mapping[str, Request]) -> list[tuple[Request, int]]:
+    """Pairs of the scheduled requests and their numbers of tokens, in the plan's order."""
+    try:
+        return [(requests[request_id], num_tokens) for request_id, num_tokens in output.num_scheduled_tokens.items()]
+    except (AttributeError, KeyError, TypeError) as error:
+        check_type("output", output, SchedulerOutput, "a SchedulerOutput")
+        check_type("requests", requests, Mapping, "a dict from request id to Request")
+        raise KeyError(f"the plan names {error}, and `requests` only has {list(requests)}") from None
+
+
 def _checked_work(request_id: str, num_tokens: int, running: Mapping[str, Request]) -> Work:
     """The record of one request's share of an iteration; PlanError when it cannot be computed."""
     request = running.get(request_id)
@@ -155,7 +174,7 @@ def _checked_work(request_id: str, num_tokens: int, running: Mapping[str, Reques
         raise PlanError(f"the plan names {request_id!r}, which is not running; running are {list(running)}. "
                         "A waiting request must be moved to `running` before it is planned")
     left = request.num_tokens - request.num_computed_tokens
-    if not isinstance(num_tokens, int) or not 1 <= num_tokens <= left:
+    if type(num_tokens) is not int or not 1 <= num_tokens <= left:
         raise PlanError(f"the plan gives {request_id!r} {num_tokens!r} tokens; it has {left} left to compute, "
                         f"so it may be given an int in 1..{left}")
     return Work(request_id, request.num_computed_tokens, num_tokens, samples_token=num_tokens == left)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from course_lib.short import show
+from course_lib.validate import check_device, check_dtype, check_int
+
 
 class CacheFullError(ValueError):
     """A write would go past the end of the cache."""
@@ -17,15 +20,15 @@ class KVCache:
 
     def __init__(self, num_layers: int, num_kv_heads: int, head_dim: int, max_num_tokens: int,
                  device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        sizes = {"num_layers": num_layers, "num_kv_heads": num_kv_heads, "head_dim": head_dim,
-                 "max_num_tokens": max_num_tokens}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} must be at least 1, got {size}")
+        check_int("num_layers", num_layers, 1)
+        check_int("num_kv_heads", num_kv_heads, 1)
+        check_int("head_dim", head_dim, 1)
+        check_int("max_num_tokens", max_num_tokens, 1)
+        check_dtype(dtype)
         self.max_num_tokens = max_num_tokens
         self.num_computed_tokens = 0
         shape = (num_layers, 2, num_kv_heads, max_num_tokens, head_dim)
-        self.storage = torch.zeros(shape, device=device, dtype=dtype)
+        self.storage = torch.zeros(shape, device=check_device(device), dtype=dtype)
 
     @property
     def num_layers(self) -> int:
@@ -40,31 +43,43 @@ class KVCache:
     def keys(self, layer: int, num_tokens: int | None = None) -> Tensor:
         """Keys of the first `num_tokens` positions (default: all computed ones), a view of shape
         (num_kv_heads, num_tokens, head_dim)."""
-        return self.storage[layer, 0, :, : self.num_computed_tokens if num_tokens is None else num_tokens]
+        return self._view(layer, 0, num_tokens)
 
     def values(self, layer: int, num_tokens: int | None = None) -> Tensor:
         """Values of the first `num_tokens` positions, shaped as `keys`."""
-        return self.storage[layer, 1, :, : self.num_computed_tokens if num_tokens is None else num_tokens]
+        return self._view(layer, 1, num_tokens)
 
     def check_room(self, num_tokens: int) -> None:
         """Raises CacheFullError unless `num_tokens` more tokens fit."""
+        check_int("num_tokens", num_tokens, 0)
         if num_tokens > self.num_free_tokens:
-            raise CacheFullError(
-                f"{num_tokens} tokens do not fit: the cache holds {self.num_computed_tokens} of "
-                f"{self.max_num_tokens} tokens; make it larger with new_cache(max_num_tokens)"
-            )
+            raise CacheFullError(f"{num_tokens} tokens do not fit: the cache holds {self.num_computed_tokens} of "
+                                 f"{self.max_num_tokens} tokens; make it larger with new_cache(max_num_tokens)")
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> None:
         """Writes the keys and values of the next tokens, each of shape (num_tokens, num_kv_heads, head_dim),
         behind the computed ones. They count only after `advance`."""
-        start, end = self.num_computed_tokens, self.num_computed_tokens + keys.shape[0]
-        self.check_room(keys.shape[0])
-        self.storage[layer, 0, :, start:end] = keys.transpose(0, 1)
-        self.storage[layer, 1, :, start:end] = values.transpose(0, 1)
+        try:
+            start, end = self.num_computed_tokens, self.num_computed_tokens + keys.shape[0]
+            self.check_room(keys.shape[0])
+            self.storage[layer, 0, :, start:end] = keys.transpose(0, 1)
+            self.storage[layer, 1, :, start:end] = values.transpose(0, 1)
+        except (AttributeError, IndexError, RuntimeError, TypeError) as error:
+            raise ValueError(f"keys and values must be tensors of shape (num_tokens, {self.storage.shape[2]}, "
+                             f"{self.storage.shape[4]}) and layer one of 0..{self.num_layers - 1}, got {show(keys)}, "
+                             f"{show(values)}, {show(layer)}") from error
 
     def advance(self, num_tokens: int) -> None:
         """Counts `num_tokens` more tokens as computed, once all layers have written them."""
-        if num_tokens < 0:
-            raise ValueError(f"num_tokens must be at least 0, got {num_tokens}")
         self.check_room(num_tokens)
         self.num_computed_tokens += num_tokens
+
+    def _view(self, layer: int, which: int, num_tokens: int | None) -> Tensor:
+        end = self.num_computed_tokens if num_tokens is None else num_tokens
+        try:
+            if 0 <= end <= self.max_num_tokens:
+                return self.storage[layer, which, :, :end]
+        except (IndexError, TypeError):
+            pass
+        raise ValueError(f"layer must lie in 0..{self.num_layers - 1} and num_tokens in 0..{self.max_num_tokens}, got "
+                         f"{show(layer)} and {show(num_tokens)}")

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
 from course_lib.kv_cache import KVCache
+from course_lib.validate import check_fields
+
+# The rest is the model's own: it checks its input once, before the first layer.
+__all__ = ["ModelConfig", "RopeScaling"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,13 @@ class RopeScaling:
     low_freq_factor: float | None = None
     high_freq_factor: float | None = None
     original_max_position_embeddings: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if len([value for value in vars(self).values() if value is not None]) not in (1, 4):
+            raise ValueError(f"RopeScaling takes factor alone, or all of {', '.join(vars(self))}, got {self}")
+        if self.low_freq_factor is not None and self.high_freq_factor <= self.low_freq_factor:
+            raise ValueError(f"high_freq_factor must be more than low_freq_factor, got {self}")
 
     def __call__(self, frequencies: Tensor) -> Tensor:
         """Radians a position -> the same, scaled."""
@@ -54,19 +65,13 @@ class ModelConfig:
     rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name not in ("tie_word_embeddings", "rope_scaling") and value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        check_fields(self)
         if self.hidden_size % self.num_attention_heads or self.head_dim % 2:
-            raise ValueError(
-                f"hidden_size must be num_attention_heads times an even head size, got hidden_size="
-                f"{self.hidden_size} with num_attention_heads={self.num_attention_heads}"
-            )
+            raise ValueError(f"hidden_size must be num_attention_heads times an even head size, got hidden_size="
+                             f"{self.hidden_size} with num_attention_heads={self.num_attention_heads}")
         if self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"num_attention_heads must be a multiple of num_key_value_heads, got "
-                f"{self.num_attention_heads} and {self.num_key_value_heads}"
-            )
+            raise ValueError("num_attention_heads must be a multiple of num_key_value_heads, got "
+                             f"{self.num_attention_heads} and {self.num_key_value_heads}")
 
     @property
     def head_dim(self) -> int:

@@ -1,6 +1,5 @@
 """A toy transformer with a KV cache that computes chunks of many sequences in one forward pass."""
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch.nn.functional import linear
 
 from course_lib.kv_cache import KVCache
 from course_lib.layers import Layer, ModelConfig, RMSNorm, Span, rotary_tables
+from course_lib.validate import check_device, check_dtype, check_int, check_type, checked_list, checked_tensor
 
 __all__ = ["ModelConfig", "SequenceChunk", "ToyTransformer"]
 
@@ -41,9 +41,12 @@ class ToyTransformer(nn.Module):
     def __init__(self, config: ModelConfig, seed: int = 0, device: torch.device | str = "cpu",
                  dtype: torch.dtype = torch.float32) -> None:
         """Random weights, the same for the same seed and device."""
+        check_type("config", config, ModelConfig, "a ModelConfig")
+        check_int("seed", seed, 0, 2**63 - 1)
+        check_dtype(dtype)
+        device = check_device(device)
         super().__init__()
         self.config = config
-        device = torch.device(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
             torch.manual_seed(seed)
             self.model = Decoder(config)
@@ -82,6 +85,7 @@ class ToyTransformer(nn.Module):
         next-token logits of each chunk's last token, (len(batch), vocab_size). Bad input raises ValueError
         (CacheFullError when a cache is too small) before anything is written.
         """
+        batch = checked_list("batch", batch, SequenceChunk, "SequenceChunks")
         token_ids = self._checked_token_ids(batch)
         positions, spans, first_row = [], [], 0
         for chunk, length in zip(batch, map(len, token_ids), strict=True):
@@ -106,7 +110,8 @@ class ToyTransformer(nn.Module):
         """
         [token_ids] = self._checked_token_ids([SequenceChunk(token_ids, cache)])
         length, end = len(token_ids), cache.num_computed_tokens + len(token_ids)
-        positions, mask = torch.as_tensor(positions, device=self.device), torch.as_tensor(mask, device=self.device)
+        positions = checked_tensor("positions", positions, f"{length} integers, one a token", self.device)
+        mask = checked_tensor("mask", mask, f"bool of shape ({length}, kv_len)", self.device)
         if positions.shape != (length,) or positions.dtype not in INTEGERS:
             raise ValueError(f"positions must be {length} integers, one a token, got {positions.dtype} of shape "
                              f"{tuple(positions.shape)}")
@@ -152,10 +157,7 @@ class ToyTransformer(nn.Module):
 
     def _checked_chunk(self, chunk: SequenceChunk) -> Tensor:
         allowed = f"0..{self.config.vocab_size - 1}"
-        try:
-            token_ids = torch.as_tensor(chunk.token_ids)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"token ids must be integers, {allowed}, got {reprlib.repr(chunk.token_ids)}") from error
+        token_ids = checked_tensor("token ids", chunk.token_ids, f"integers, {allowed}")
         if token_ids.ndim != 1 or len(token_ids) == 0:
             raise ValueError(f"a chunk must be a list of at least one token id, got shape {tuple(token_ids.shape)}; "
                              "leave a sequence without tokens out of the batch")
@@ -173,6 +175,7 @@ class ToyTransformer(nn.Module):
         return token_ids
 
     def _check_shape(self, cache: KVCache) -> None:
+        check_type("a chunk's cache", cache, KVCache, "a KVCache, made with model.new_cache()")
         config = self.config
         wanted = (config.num_hidden_layers, config.num_key_value_heads, config.head_dim)
         num_layers, _, num_kv_heads, _, head_dim = cache.storage.shape

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from enum import Enum
 
+from course_lib.validate import check_int, check_number, check_token_ids, check_type
+
 
 class RequestStatus(Enum):
     """Where a request stands. A preempted request waits again, and runs again once it is admitted."""
@@ -24,12 +26,12 @@ class Request:
     def __init__(self, request_id: str, prompt_token_ids: Sequence[int], max_tokens: int,
                  arrival_time: float = 0.0) -> None:
         """`max_tokens`: tokens to generate (there is no end-of-sequence token). `arrival_time`: seconds."""
+        check_type("request_id", request_id, str, "a text")
+        check_token_ids(f"prompt_token_ids of request {request_id!r}", prompt_token_ids)
         if len(prompt_token_ids) == 0:
             raise ValueError(f"request {request_id!r} has an empty prompt; it needs at least one token")
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, got {max_tokens} for request {request_id!r}")
-        if not 0 <= arrival_time < float("inf"):
-            raise ValueError(f"arrival_time must be a number of seconds from 0 on, got {arrival_time}")
+        check_int(f"max_tokens of request {request_id!r}", max_tokens, 1)
+        check_number(f"arrival_time of request {request_id!r}", arrival_time, 0, hint="it counts in seconds")
         self.request_id = request_id
         self.prompt_token_ids = list(prompt_token_ids)
         self.max_tokens = max_tokens
@@ -61,6 +63,8 @@ class Request:
 
     def token_ids(self, start: int, end: int) -> list[int]:
         """Tokens `start` to `end - 1` of prompt and output, counted from the first token of the prompt."""
+        check_int("start", start, 0, self.num_tokens)
+        check_int("end", end, start, self.num_tokens)
         num_prompt_tokens = len(self.prompt_token_ids)
         if end <= num_prompt_tokens:
             return self.prompt_token_ids[start:end]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from course_lib.request import Request, RequestStatus
+from course_lib.validate import check_fields, check_type, checked_list
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,10 @@ class SchedulerConfig:
     num_kv_blocks: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_num_batched_tokens", "max_num_seqs", "block_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_fields(self, may_be_zero=("long_prefill_token_threshold",))
         if self.max_num_batched_tokens < self.max_num_seqs:
-            raise ValueError(
-                f"max_num_batched_tokens must be at least max_num_seqs, so that every running request can decode; "
-                f"got {self.max_num_batched_tokens} and {self.max_num_seqs}"
-            )
-        if self.long_prefill_token_threshold < 0:
-            raise ValueError(f"long_prefill_token_threshold must be 0 (no limit) or more, "
-                             f"got {self.long_prefill_token_threshold}")
-        if self.num_kv_blocks is not None and self.num_kv_blocks < 1:
-            raise ValueError(f"num_kv_blocks must be None (no limit) or at least 1, got {self.num_kv_blocks}")
+            raise ValueError(f"max_num_batched_tokens must be at least max_num_seqs, so that every running request can "
+                             f"decode; got {self.max_num_batched_tokens} and {self.max_num_seqs}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,11 @@ class SchedulerOutput:
     num_scheduled_tokens: dict[str, int] = field(default_factory=dict)
     preempted_req_ids: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_type("num_scheduled_tokens", self.num_scheduled_tokens, dict, "a dict {request id: tokens}")
+        check_type("preempted_req_ids", self.preempted_req_ids, (tuple, list), "a tuple of request ids",
+                   hint="a tuple of one id has a comma: (request_id,)")
+
 
 class Scheduler:
     """Two queues and their bookkeeping. A policy is a subclass with a `schedule` of its own.
@@ -57,6 +54,7 @@ class Scheduler:
     """
 
     def __init__(self, config: SchedulerConfig) -> None:
+        check_type("config", config, SchedulerConfig, "a SchedulerConfig")
         self.config = config
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
@@ -64,6 +62,7 @@ class Scheduler:
 
     def add_request(self, request: Request) -> None:
         """Puts a new request at the end of the waiting queue; refuses one that could never run."""
+        check_type("request", request, Request, "a Request")
         config = self.config
         if request.status is not RequestStatus.WAITING:
             raise ValueError(f"request {request.request_id!r} is {request.status.value}, not waiting: it was served "
@@ -71,18 +70,15 @@ class Scheduler:
         if request.request_id in self._request_ids:
             raise ValueError(f"a request {request.request_id!r} is here already; give each request an id of its own")
         if not config.enable_chunked_prefill and request.num_prompt_tokens > config.max_num_batched_tokens:
-            raise ValueError(
-                f"request {request.request_id!r} has a prompt of {request.num_prompt_tokens} tokens, more than one "
-                f"iteration takes (max_num_batched_tokens={config.max_num_batched_tokens}); enable chunked prefill"
-            )
+            raise ValueError(f"request {request.request_id!r} has a prompt of {request.num_prompt_tokens} tokens, more "
+                             "than one iteration takes (max_num_batched_tokens="
+                             f"{config.max_num_batched_tokens}); enable chunked prefill")
         # The last output token is never fed back, so its keys and values need no place.
         num_tokens = request.num_prompt_tokens + request.max_tokens - 1
         num_blocks = -(-num_tokens // config.block_size)
         if config.num_kv_blocks is not None and num_blocks > config.num_kv_blocks:
-            raise ValueError(
-                f"request {request.request_id!r} needs {num_blocks} KV blocks of {config.block_size} tokens, "
-                f"the whole pool has {config.num_kv_blocks}; shorten it or enlarge num_kv_blocks"
-            )
+            raise ValueError(f"request {request.request_id!r} needs {num_blocks} KV blocks of {config.block_size} "
+                             f"tokens, the whole pool has {config.num_kv_blocks}; shorten it or enlarge num_kv_blocks")
         self._request_ids.add(request.request_id)
         self.waiting.append(request)
 
@@ -93,6 +89,8 @@ class Scheduler:
 
     def admit(self) -> Request:
         """Moves the head of the waiting queue to the end of the running list and returns it."""
+        if not self.waiting:
+            raise ValueError("no request is waiting that could be admitted; look at `self.waiting` before admit()")
         request = self.waiting.popleft()
         request.status = RequestStatus.RUNNING
         self.running.append(request)
@@ -104,6 +102,13 @@ class Scheduler:
         `sampled` holds a candidate token for every scheduled request. It becomes the request's next token if and
         only if all tokens before it are computed: the candidate of a chunk amid a prompt is nobody's next token.
         """
+        check_type("output", output, SchedulerOutput, "a SchedulerOutput")
+        check_type("sampled", sampled, Mapping, "a dict from request id to token id")
+        if missing := output.num_scheduled_tokens.keys() - sampled.keys():
+            for request in self.running:  # before anything is counted
+                done = request.num_computed_tokens + output.num_scheduled_tokens.get(request.request_id, 0)
+                if request.request_id in missing and done == request.num_tokens:
+                    raise KeyError(f"sampled has no token for {request.request_id!r}, only for {list(sampled)}")
         finished = []
         for request in self.running:
             num_tokens = output.num_scheduled_tokens.get(request.request_id, 0)
@@ -133,7 +138,9 @@ class PlannedScheduler(Scheduler):
         """`plans`: for each iteration, request id -> number of tokens. `prologue`: plans that run before them, to
         bring requests to their starting state (a request that is decoding already, say)."""
         super().__init__(config)
-        self._plans = deque([*map(dict, prologue), *map(dict, plans)])
+        prologue = checked_list("prologue", prologue, Mapping, "dicts {request id: number of tokens}")
+        plans = checked_list("plans", plans, Mapping, "dicts {request id: number of tokens}")
+        self._plans = deque(map(dict, prologue + plans))
 
     def schedule(self) -> SchedulerOutput:
         """The next plan of the list; ValueError when the list has ended and requests are unfinished."""

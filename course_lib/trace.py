@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from course_lib.validate import check_int, check_type, checked_record
+
 
 @dataclass(frozen=True)
 class RequestInfo:
@@ -57,8 +59,9 @@ class Trace:
     def after(self, num_iterations: int) -> "Trace":
         """This trace without its first `num_iterations` iterations, renumbered, its clock starting at 0 again.
         Drops a prologue that only brings requests to their starting state."""
-        if not 0 <= num_iterations < len(self.iterations):
-            raise ValueError(f"num_iterations must lie in 0..{len(self.iterations) - 1}, got {num_iterations}")
+        if not self.iterations:
+            raise ValueError("the trace has no iterations; pass what a finished run(...) returned")
+        check_int("num_iterations", num_iterations, 0, len(self.iterations) - 1)
         kept = self.iterations[num_iterations:]
         offset = kept[0].start
         iterations = tuple(replace(iteration, index=index, start=iteration.start - offset, end=iteration.end - offset)
@@ -73,26 +76,28 @@ class Trace:
 
     @classmethod
     def from_json(cls, text: str) -> "Trace":
-        """A trace from the text that `to_json` made. ValueError when it is not JSON, or when a field is missing or
-        unknown; the values themselves are believed."""
+        """A trace from the text that `to_json` made. ValueError when it is not JSON, or when a field is missing,
+        unknown or of another type; times and counts start at 0. Whether they agree with each other is not looked at."""
         try:
             data = json.loads(text)
-            requests = tuple(RequestInfo(**request) for request in data["requests"])
+            requests = tuple(checked_record(RequestInfo, request) for request in data["requests"])
             iterations = tuple(_iteration(iteration) for iteration in data["iterations"])
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"this is not a trace ({error}); from_json reads what Trace.to_json wrote") from error
         return cls(requests, iterations)
 
     def save(self, path: str | Path) -> None:
         """Writes the trace as JSON."""
-        Path(path).write_text(self.to_json())
+        Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Trace":
         """Reads what `save` wrote."""
-        return cls.from_json(Path(path).read_text())
+        return cls.from_json(Path(path).read_bytes())
 
 
 def _iteration(data: Mapping[str, Any]) -> Iteration:
-    work = tuple(Work(**item) for item in data["work"])
-    return Iteration(**{**data, "work": work, "preempted": tuple(data["preempted"])})
+    work = tuple(checked_record(Work, item) for item in data["work"])
+    for request_id in data["preempted"]:
+        check_type("preempted", request_id, str, "a list of texts")
+    return checked_record(Iteration, {**data, "work": work, "preempted": tuple(data["preempted"])})

@@ -128,8 +128,8 @@ def test_bad_positions_and_masks_are_refused(model: ToyTransformer, positions: t
 
 
 BAD_CONFIGS = {
-    "no layers": ({"num_hidden_layers": 0}, "num_hidden_layers must be positive, got 0"),
-    "negative vocabulary": ({"vocab_size": -1}, "vocab_size must be positive, got -1"),
+    "no layers": ({"num_hidden_layers": 0}, "num_hidden_layers must be at least 1, got 0"),
+    "negative vocabulary": ({"vocab_size": -1}, "vocab_size must be at least 1, got -1"),
     "heads do not divide": ({"num_attention_heads": 6}, "hidden_size=64 with num_attention_heads=6"),
     "odd head size": ({"hidden_size": 24}, "hidden_size=24 with num_attention_heads=8"),
     "kv heads do not divide": ({"num_key_value_heads": 3}, "multiple of num_key_value_heads, got 8 and 3"),

@@ -40,10 +40,10 @@ def test_the_prompt_is_a_copy() -> None:
 
 @pytest.mark.parametrize("prompt, max_tokens, arrival_time, message", [
     ([], 1, 0.0, "'a' has an empty prompt; it needs at least one token"),
-    ([1], 0, 0.0, "max_tokens must be at least 1, got 0 for request 'a'"),
-    ([1], 1, -0.5, "arrival_time must be a number of seconds from 0 on, got -0.5"),
-    ([1], 1, float("nan"), "arrival_time must be .* got nan"),
-    ([1], 1, float("inf"), "arrival_time must be .* got inf"),
+    ([1], 0, 0.0, "max_tokens of request 'a' must be at least 1, got 0"),
+    ([1], 1, -0.5, "arrival_time of request 'a' must be a number of at least 0, got -0.5; it counts in seconds"),
+    ([1], 1, float("nan"), "arrival_time of request 'a' must be .* got nan"),
+    ([1], 1, float("inf"), "arrival_time of request 'a' must be .* got inf"),
 ])
 def test_impossible_requests_are_refused(prompt: list[int], max_tokens: int, arrival_time: float,
                                          message: str) -> None:

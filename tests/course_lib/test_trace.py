@@ -80,5 +80,5 @@ def test_after_drops_iterations_and_starts_the_clock_again() -> None:
 
 @pytest.mark.parametrize("num_iterations", [-1, 3])
 def test_after_needs_an_iteration_to_keep(num_iterations: int) -> None:
-    with pytest.raises(ValueError, match=rf"num_iterations must lie in 0\.\.2, got {num_iterations}"):
+    with pytest.raises(ValueError, match=rf"num_iterations must be 0\.\.2, got {num_iterations}"):
         EXAMPLE.after(num_iterations)
