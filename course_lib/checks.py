@@ -14,7 +14,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from traceback import walk_tb
 from types import TracebackType
@@ -151,7 +151,10 @@ class Check:
         if difference := differs(expected, got, tolerance):
             nothing = "The function gives nothing back: is there a `return` at its end?"
             wrong = wrong if self._of_variable else [*wrong, (None, nothing)]
-            raise CheckFailed(explain(given, expected, got, difference, likely_misconception(got, wrong, tolerance)))
+            cause = likely_misconception(got, wrong, tolerance)
+            if isinstance(got, Iterator) and _is_list(expected):
+                cause = "This gives its items one by one, and only once: make a list of it, list(...)."
+            raise CheckFailed(explain(given, expected, got, difference, cause))
         self.count += 1
 
     def written(self, value: Any) -> None:

@@ -10,6 +10,9 @@ import torch
 class _Short(reprlib.Repr):
     """Cuts what is long. Its base would sort a dict; the order of a plan says who was served first."""
 
+    def repr_float(self, value: float, level: int) -> str:
+        return repr(float(f"{value:.10g}"))  # 0.3 for 0.1 + 0.2: the rounding in the last digits is not what differs
+
     def repr_dict(self, value: dict, level: int) -> str:
         if level <= 0:
             return "{...}" if value else "{}"

@@ -55,6 +55,15 @@ def test_a_forgotten_return_is_recognised() -> None:
         checks.exercise("f").call(lambda: None, expect=[1])
 
 
+def test_an_iterator_where_a_list_was_asked_is_recognised() -> None:
+    with pytest.raises(CheckFailed, match=r"Likely cause: .*make a list of it"):
+        checks.exercise("f").call(lambda: (one for one in [1]), expect=[1])
+
+
+def test_rounding_in_the_last_digits_is_not_shown() -> None:
+    assert show([0.1 + 0.2, 1 / 3, 1e-12, float("inf")]) == "[0.3, 0.3333333333, 1e-12, inf]"
+
+
 def test_none_is_a_forgotten_return_unless_a_variable_is_checked() -> None:
     check = checks.exercise("f")
     with pytest.raises(CheckFailed, match="is there a `return`"):

@@ -21,9 +21,15 @@ def test_labels_are_read_as_people_write_them(label: str, expected: str) -> None
     assert str(orders.unit(label)) == expected
 
 
-@pytest.mark.parametrize("label", ["", "P1", "Q11", "P10", "11", None, 3, "P11 D21", ["P11"]])
+@pytest.mark.parametrize("label", ["", "P1", "Q11", "P10", "11", None, 3, ["P11"]])
 def test_other_labels_are_refused(label: object) -> None:
     with pytest.raises(OrderError, match="is not a label; a label is a text such as 'P11'"):
+        orders.unit(label)
+
+
+@pytest.mark.parametrize("label", ["P11 D21", "P11D21", "P₁₁, D₂₁"])
+def test_several_labels_in_one_text_are_refused(label: str) -> None:
+    with pytest.raises(OrderError, match="holds several labels: .* such as \\['P11', 'D21'\\]"):
         orders.unit(label)
 
 
