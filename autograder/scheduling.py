@@ -58,7 +58,8 @@ def share_out(line: list[Progress], wants: list[int], budget: int) -> dict[str, 
 def flawed_plans(state: State) -> list[tuple[dict[str, int], str]]:
     """What typical misconceptions would plan in this state, each with its key in MISCONCEPTIONS of notebook 04."""
     budget, limit, running = state.budget, state.threshold or state.budget, state.running
-    new = state.waiting[:max(0, state.seats - len(running))]
+    seats = max(0, state.seats - len(running))
+    new, newest = state.waiting[:seats], state.waiting[::-1][:seats]
     line, everybody = running + new, running + state.waiting
     decodes = [one for one in running if one.num_output_tokens]
     chunks = [one for one in line if one not in decodes]
@@ -77,6 +78,13 @@ def flawed_plans(state: State) -> list[tuple[dict[str, int], str]]:
         for one in queue:
             if used + sum(plan.values()) < budget or one in running:
                 plan[one.request_id] = min(one.left, most)
+        return plan
+
+    def uncut(queue: list[Progress]) -> dict[str, int]:
+        plan: dict[str, int] = {}
+        for one in queue:
+            if sum(plan.values()) + min(one.left, limit) <= budget:
+                plan[one.request_id] = min(one.left, limit)
         return plan
 
     def whole(skip: bool) -> dict[str, int]:
@@ -100,6 +108,8 @@ def flawed_plans(state: State) -> list[tuple[dict[str, int], str]]:
         (share_out(line, want(running) + left(new), budget), "threshold_not_for_new"),
         (share_out(line, want(line), min(limit, budget)), "threshold_total"),
         (alone(decodes, 1) | share_out(chunks, want(chunks), budget), "decode_free"),
+        (uncut(running), "not_cut"),
+        (share_out(running + newest, want(running + newest), budget), "takes_tail"),
         (whole(skip=True), "skips_head"),
         (whole(skip=False), "whole_or_nothing"),
         (boundless(line, 0, limit) if state.threshold else share_out(line, want(line), budget), "budget_or_threshold"),

@@ -30,23 +30,24 @@ def split_into_chunks(learner: Learner, payload: dict, ask: Ask) -> dict:
 
 
 def prefill_chunk(learner: Learner, payload: dict, ask: Ask) -> dict:
-    """The logits of one chunk behind `start` tokens."""
+    """The logits of one chunk behind `start` tokens, and how many tokens the cache counts then."""
     model, cache = _model(payload, ask)
     if payload["model"] == "stand-in":
         cache.advance(payload["start"])
     else:
         model([SequenceChunk(payload["past"], cache)])
-    return {"logits": learner["prefill_chunk"](model, payload["token_ids"], payload["start"], cache)}
+    logits = learner["prefill_chunk"](model, payload["token_ids"], payload["start"], cache)
+    return {"logits": logits, "held": cache.num_computed_tokens}
 
 
 def chunked_prefill(learner: Learner, payload: dict, ask: Ask) -> dict:
-    """The logits after the prompt, or the tokens generated greedily after it."""
+    """The logits after the prompt, the tokens then in the cache, and those generated greedily from there on."""
     model, cache = _model(payload, ask)
     logits = learner["chunked_prefill"](model, payload["token_ids"], payload["chunk_size"], cache)
-    tokens = [int(torch.as_tensor(logits).argmax())]
+    held, tokens = cache.num_computed_tokens, [int(torch.as_tensor(logits).argmax())]
     while len(tokens) < payload.get("num_tokens", 1):
         tokens.append(int(model([SequenceChunk(tokens[-1:], cache)])[0].argmax()))
-    return {"logits": logits, "tokens": tokens}
+    return {"logits": logits, "held": held, "tokens": tokens}
 
 
 class StandInModel:
@@ -56,6 +57,10 @@ class StandInModel:
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
+
+    def new_cache(self, max_num_tokens: int) -> KVCache:
+        """An empty cache."""
+        return KVCache(num_layers=1, num_kv_heads=1, head_dim=2, max_num_tokens=max_num_tokens)
 
     def forward_chunk(self, token_ids: list[int], positions: torch.Tensor, mask: torch.Tensor,
                       cache: KVCache) -> torch.Tensor:
@@ -70,7 +75,8 @@ class StandInModel:
 def _model(payload: dict, ask: Ask) -> tuple[Any, KVCache]:
     """The model that the payload names, and an empty cache for it."""
     if payload["model"] == "stand-in":
-        return StandInModel(ask), KVCache(num_layers=1, num_kv_heads=1, head_dim=2, max_num_tokens=512)
+        model = StandInModel(ask)
+        return model, model.new_cache(512)
     if payload["model"] == "reciting":
         model = reciting_model()
     else:

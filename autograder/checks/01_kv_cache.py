@@ -8,6 +8,7 @@ from torch import Tensor
 
 from autograder.checking import Call, LearnerError, Result, Tally
 from autograder.common_checks import check_prediction
+from course_lib import checks
 from course_lib.dependencies import ARROW, steps_of, too_early, wrong_steps
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 
@@ -18,6 +19,7 @@ MISCONCEPTIONS = {
     "in_front": "The new tokens stand in front of the old ones; they belong behind them.",
     "keys_only": "Only the keys are stored; the values are missing.",
     "keys_as_values": "The values hold the keys.",
+    "swapped": "Keys and values are swapped: the keys hold the values.",
     "layer_0": "Everything goes to layer 0; each layer has a cache of its own.",
     "every_layer": "Every layer gets the new keys and values; only the named one should.",
     "wrong_dimension": "The tensors are joined along another dimension than that of the tokens, which is dimension 1.",
@@ -142,6 +144,7 @@ def _compare_writes(tally: Tally, requirement: str, call: Call, num_layers: int,
         (held([numbers[::-1] for numbers in right]), "in_front"),
         (held(right, value_part=""), "keys_only"),
         (held(right, value_part="k"), "keys_as_values"),
+        (held(right, key_part="v", value_part="k"), "swapped"),
         (held([all_writes, *nothing[1:]]), "layer_0"),
         (held([all_writes] * num_layers), "every_layer"),
     ]
@@ -154,7 +157,14 @@ def _compare_writes(tally: Tally, requirement: str, call: Call, num_layers: int,
         joined = "Sizes of tensors must match except in dimension" in error.message
         tally.error(requirement, error, given, MISCONCEPTIONS["wrong_dimension"] if joined else None)
         return
-    tally.equal(requirement, cache, held(right), given=f"{given}; what each layer holds then", wrong=_named(wrong))
+    tally.equal(requirement, len(cache), num_layers, given=f"{given}; the number of layers in the cache then")
+    cause = checks.likely_misconception(cache, _named(wrong))
+    for layer, (got, expected) in enumerate(zip(cache, held(right), strict=False)):
+        for part in ("keys", "values"):
+            difference = checks.differs(expected[part], got[part])
+            what = f"{given}; the {part} of layer {layer} then"
+            tally.true(requirement, difference is None,
+                       checks.explain(what, expected[part], got[part], difference or ""), cause)
 
 
 def causal_mask(call: Call) -> Result:
@@ -316,6 +326,7 @@ def _wrong_iteration(q: Tensor, k: Tensor, v: Tensor, layer: int, start: int, en
     queries, keys, values = q[layer][:, start:end], k[layer][:, :end], v[layer][:, :end]
     wrong = [(_by_hand(queries, keys[:, start:], values[:, start:], _mask(length, length)), "chunk_alone"),
              (_by_hand(queries, keys, values, torch.ones(length, end).bool()), "cache_unmasked"),
+             (_by_hand(queries, keys, values, torch.ones(length, end).bool().tril()), "top_left_mask"),
              (_by_hand(queries, k[0][:, :end], v[0][:, :end], _mask(length, end)), "one_layer"),
              (_by_hand(queries, keys, keys, _mask(length, end)), "keys_mixed"),
              (_by_hand(queries, torch.cat([keys, keys[:, start:]], 1), torch.cat([values, values[:, start:]], 1),

@@ -16,6 +16,7 @@ MISCONCEPTIONS = {
     "end_off_by_one": "range(a, b) ends before b already; subtracting 1 loses a token of every chunk.",
     "ranges_restart": "The ranges start again at 0 in each chunk; they should go on through the prompt.",
     "number_of_chunks": "chunk_size is the number of tokens in a chunk, not the number of chunks.",
+    "balanced": "The chunks are equally long; all but the last hold exactly chunk_size tokens.",
     "positions_restart": "Positions restart in each chunk; they belong to the sequence, not to the chunk.",
     "positions_off_by_one": "Positions are one too large: the first token of a prompt stands at 0.",
     "square_mask": "The mask is square: the chunk cannot see what the cache holds from the chunks before.",
@@ -24,6 +25,9 @@ MISCONCEPTIONS = {
     "sees_next": "The mask is shifted by one: every token sees the one that follows it.",
     "not_itself": "The mask hides each token from itself; a token may attend to its own position.",
     "inverted_mask": "The mask is inverted: here True means *may* attend.",
+    "turned_round": "The comparison is turned round: these are the row's own position and what follows it.",
+    "counted_twice": "forward_chunk has counted the chunk's tokens already: leave cache.num_computed_tokens alone.",
+    "own_cache": "The chunks went into a cache of the function's own; the one that it was given is as empty as before.",
     "not_last_logits": "These are not the last chunk's logits. The first output token follows the whole prompt.",
     "return_in_loop": "Only the first chunk was computed: is the return inside the loop?",
     "one_shot": "The whole prompt is computed in one call; that is standard prefill, not chunked.",
@@ -63,17 +67,19 @@ def split_into_chunks(call: Call) -> Result:
     """Exact ranges for many lengths; a chunk size of 0 is refused."""
     tally = Tally("full chunks", "a shorter last chunk", "chunk_size below 1 is refused")
     for length, size, exact in _lengths_and_sizes():
-        expected = [list(range(start, min(start + size, length))) for start in range(0, length, size)]
         starts = range(0, length, size)
+        expected = [range(start, min(start + size, length)) for start in starts]
+        even = -(-length // len(starts))
         parts = torch.arange(length).tensor_split(size)
         wrong = [
-            ([list(range(start, start + size)) for start in starts if start + size <= length], "tail_dropped"),
-            ([list(range(start, start + size)) for start in starts], "tail_padded"),
+            ([range(start, start + size) for start in starts if start + size <= length], "tail_dropped"),
+            ([range(start, start + size) for start in starts], "tail_padded"),
             ([chunk[:-1] for chunk in expected], "end_off_by_one"),
-            ([list(range(len(chunk))) for chunk in expected], "ranges_restart"),
+            ([range(len(chunk)) for chunk in expected], "ranges_restart"),
             ([part.tolist() for part in parts if len(part)], "number_of_chunks"),
+            ([range(start, min(start + even, length)) for start in range(0, length, even)], "balanced"),
         ]
-        got = call({"num_tokens": length, "chunk_size": size})["chunks"]
+        got = [_as_range(chunk) for chunk in call({"num_tokens": length, "chunk_size": size})["chunks"]]
         tally.equal("full chunks" if exact else "a shorter last chunk", got, expected,
                     given=f"split_into_chunks({length}, {size})", wrong=_named(wrong))
     for size in (0, -3):
@@ -84,6 +90,12 @@ def split_into_chunks(call: Call) -> Result:
         except LearnerError as error:
             tally.true("chunk_size below 1 is refused", error.type_name == "ValueError", str(error))
     return tally.result()
+
+
+def _as_range(chunk: list[int]) -> range | list[int]:
+    """The positions as a range, which reads better, where they are one."""
+    whole = range(chunk[0], chunk[-1] + 1) if chunk else range(0)
+    return whole if list(whole) == chunk else chunk
 
 
 def _lengths_and_sizes() -> list[tuple[int, int, bool]]:
@@ -124,6 +136,9 @@ def prefill_chunk(call: Call) -> Result:
             continue
         _compare_call(tally, model.calls[0], start, length, given)
         tally.equal("the logits are returned", answer["logits"], model.logits[0], given=f"{given}, logits returned")
+        tally.equal("one call with the chunk's tokens", answer["held"], start + length,
+                    given=f"{given}, cache.num_computed_tokens afterwards",
+                    wrong=_named([(start + 2 * length, "counted_twice")]))
     _compare_with_full(tally, call)
     return tally.result()
 
@@ -139,7 +154,7 @@ def _compare_call(tally: Tally, forward: dict, start: int, length: int, given: s
     expected = wide.tril(start)
     tally.equal("mask", forward["mask"], expected, given=f"{given}, mask", wrong=_named([
         (square.tril(), "square_mask"), (wide.tril(), "top_left_mask"), (wide, "not_causal"),
-        (~expected, "inverted_mask"), (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
+        (~expected, "inverted_mask"), (wide.triu(start), "turned_round"), (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
     ]))
 
 
@@ -204,6 +219,8 @@ def _compare_calls(tally: Tally, call: Call, length: int, size: int) -> None:
     tally.true("the calls, as (start, length)", right,
                f"Input:            {given}\nExpected:         {expected}\nGot:              {got}"
                + ("" if got != expected else ", with other tokens than the chunks'"), cause)
+    tally.equal("the calls, as (start, length)", answer["held"], length,
+                given=f"{given}, tokens in the given cache afterwards", wrong=_named([(0, "own_cache")]))
     if model.logits:
         wrong = [(logits, MISCONCEPTIONS["not_last_logits"]) for logits in model.logits[:-1]]
         tally.equal("the last chunk's logits are returned", answer["logits"], model.logits[-1],

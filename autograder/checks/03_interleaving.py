@@ -36,6 +36,8 @@ MISCONCEPTIONS = {
     "not_flat": "Pairs or lists stand in the order; one unit an iteration is a flat list of labels.",
     "taken_from_end": "The units come out backwards: pop() takes the last one, and the first has to run first.",
     "rest_first": "The rest of the longer list runs before the turns begin, and the other sequence waits for it.",
+    "sorted_labels": "The units are sorted by the numbers in their labels; a number says which unit of its sequence it "
+                     "is, not when it runs. Take the two lists as they come.",
     "spread_evenly": "The shorter list is spread evenly over the longer one; until it is used up, its sequence waits "
                      "several iterations in a row.",
     "two_at_a_time": "Two units of one sequence run in a row while the other has work left; take turns one by one.",
@@ -196,8 +198,9 @@ def interleave(call: Call) -> Result:
     cases += [("one list is empty", *counts) for counts in ((large, 0), (0, small), (0, 0))]
     for requirement, num_chunks, num_decodes in cases:
         one, other = random.sample(range(1, 10), 2)
-        chunks = [f"P{one}{j}" for j in range(1, num_chunks + 1)]
-        decodes = [f"D{other}{j}" for j in range(1, num_decodes + 1)]
+        first_chunk, first_decode = random.sample((1, 8), 2)  # amid a run: numbers tell nothing about turns
+        chunks = [f"P{one}{j}" for j in range(first_chunk, first_chunk + num_chunks)]
+        decodes = [f"D{other}{j}" for j in range(first_decode, first_decode + num_decodes)]
         given = f"interleave({chunks}, {decodes})"
         try:
             answer = call({"chunks": chunks, "decodes": decodes})
@@ -236,7 +239,9 @@ def _all_right_orders(chunks: Sequence[str], decodes: Sequence[str]) -> list[lis
 
 def _wrong_orders(chunks: list[str], decodes: list[str]) -> list[tuple[str, list]]:
     """What typical mistakes make of the two lists, whichever of them starts."""
-    wrong = [("prefill_first", chunks + decodes), ("decodes_first", decodes + chunks)]
+    wrong = [("prefill_first", chunks + decodes), ("decodes_first", decodes + chunks),
+             ("sorted_labels", sorted(chunks + decodes, key=lambda label: label[2:])),
+             ("sorted_labels", sorted(chunks + decodes, key=lambda label: int(label[2:])))]
     for one, other in ((chunks, decodes), (decodes, chunks)):
         both = min(len(one), len(other))
         turns = [label for pair in zip(one, other, strict=False) for label in pair]

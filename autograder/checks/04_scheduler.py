@@ -1,6 +1,7 @@
 """Hidden checks of notebook 04. The scheduler is driven step by step; the progress of requests is kept here."""
 
 import random
+from itertools import product
 
 from autograder.checking import Call, Result, Tally
 from autograder.common_checks import check_choice, check_prediction
@@ -13,6 +14,9 @@ MISCONCEPTIONS = {
     "budget_or_threshold": "The budget counts beside the threshold too: a cap on each request is none on their sum.",
     "one_token_each": "A running request costs as many tokens as it computes, not one each.",
     "no_budget": "Work is planned without a look at the budget: take at most what is left of it.",
+    "not_cut": "A running request that wants more than what is left of the budget gets nothing: cut its work.",
+    "takes_tail": "New requests are taken from the end of `waiting`: first come, first served, from its head.",
+    "unfinished_dropped": "A request that is not finished has tokens all the same: those that have come out so far.",
     "threshold_ignored": "long_prefill_token_threshold is ignored: no request gets more tokens than that at once.",
     "threshold_zero": "A long_prefill_token_threshold of 0 means no limit, not no tokens.",
     "threshold_total": "The threshold limits each request, not all of them together.",
@@ -128,6 +132,8 @@ def _small_cases() -> list[tuple]:
          [{"a": c, "b": c, "c": 2}, {"a": c, "b": 1, "c": 1}, {"b": 1}]),
         ("the budget is shared", State(c, 4), [[request("a", c + 3, 1), request("b", c + 3, 1)]],
          [{"a": c}, {"a": 3, "b": c - 3}, {"b": 6}]),
+        ("the budget is shared", State(5 * c, 4), [[request("a", 3 * c, 1), request("b", 4 * c, 1)]],
+         [{"a": 3 * c, "b": 2 * c}, {"b": 2 * c}]),
         ("threshold and budget together", State(c + m, 4, threshold=c),
          [[request("a", 2 * c, 1), request("b", c + m, 1)]],
          [{"a": c, "b": m}, {"a": c, "b": m}, {"b": c - m}]),
@@ -159,8 +165,8 @@ def token_iterations(call: Call) -> Result:
     requirements = ("the first token", "decode steps", "iterations that leave the request out", "max_tokens=1",
                     "a request that is not finished", "nothing after the last token", "chunks of one token")
     tally = Tally(*requirements)
-    for requirement in requirements * 2:
-        prompt, most, plans = _one_request(requirement)
+    for requirement, none_yet in product(requirements, (False, True)):
+        prompt, most, plans = _one_request(requirement, none_yet)
         computed_in = [index for index, num_tokens in enumerate(plans) for _ in range(num_tokens)]
         expected = computed_in[prompt - 1:prompt - 1 + most]
         got = call({"num_prompt_tokens": prompt, "max_tokens": most, "plans": plans})["iterations"]
@@ -171,7 +177,8 @@ def token_iterations(call: Call) -> Result:
             (expected[:1], "total_fixed"),
             (expected[1:], "first_token_missing"),
             (computed_in[prompt:prompt + most], "first_token_missing"),
-            (computed_in[prompt - 1:], "after_the_last"),
+            (computed_in[prompt - 1:], "after_the_last"), (computed_in[prompt - 1:prompt + most], "after_the_last"),
+            ([] if len(expected) < most else expected, "unfinished_dropped"),
             (single, "one_token_chunk"), (single[:most], "one_token_chunk"),
             (work, "every_chunk"), (work[:most], "every_chunk"),
             ([index + 1 for index in expected], "next_iteration"),
@@ -184,8 +191,11 @@ def token_iterations(call: Call) -> Result:
     return tally.result()
 
 
-def _one_request(requirement: str) -> tuple[int, int, list[int]]:
-    """Prompt length, max_tokens and plans: chunks of random sizes, then decode steps, changed as required."""
+def _one_request(requirement: str, none_yet: bool) -> tuple[int, int, list[int]]:
+    """Prompt length, max_tokens and plans: chunks of random sizes, then decode steps, changed as required.
+
+    `none_yet`: a request that is not finished has no token yet, or else some.
+    """
     chunks = [random.randint(2, 9) for _ in range(random.randint(2, 4))]
     if requirement == "chunks of one token":
         chunks.insert(random.randrange(len(chunks)), 1)  # never the last
@@ -199,7 +209,7 @@ def _one_request(requirement: str) -> tuple[int, int, list[int]]:
             plans.insert(random.randrange(len(plans)), 0)
         plans.insert(-1, 0)  # between two tokens
     elif requirement == "a request that is not finished":
-        plans = plans[:random.choice([-most, -2])]
+        plans = plans[:-most if none_yet else -2]
     elif requirement == "nothing after the last token":
         plans += [1, 0, 1]
     return prompt, most, plans

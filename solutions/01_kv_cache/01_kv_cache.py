@@ -158,7 +158,8 @@ def new_cache(num_layers: int, num_heads: int, head_dim: int) -> Cache:
 # <details><summary>Hint: the idea</summary>
 #
 # `torch.cat` makes a new tensor and leaves the old one as it is. Whoever looks into `cache[layer]` later must find the
-# new one there. Keys and values are two tensors: both grow.
+# new one there. Keys and values are two tensors: both grow. (When torch says "Sizes of tensors must match except in
+# dimension 0", you joined along dimension 0, and it is another one that grows.)
 # </details>
 
 # %% nbgrader={"grade": false, "grade_id": "append_kv", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -184,6 +185,7 @@ with checks.exercise("append_kv") as check:
     given = "append_kv(cache, layer=0, k and v of 3 tokens), layer 0's "
     check.equal(cache[0]["keys"], k[:, :3], given=given + "keys", wrong=[
         (k[:, :0], "The cache is as empty as before: the longer tensor has to be stored in cache[layer]."),
+        (v[:, :3], "The keys hold the values."),
     ])
     append_kv(cache, 0, k[:, 3:], v[:, 3:])
     given = "append_kv with 3 tokens, then with 2 more, both in layer 0; layer 0's "
@@ -413,12 +415,14 @@ with checks.exercise("cached_attention") as check:
             ([0, end + end - start], "The new tokens are written twice."),
             ([end, 0], "The keys went to layer 0; the call said layer=1."),
         ])
+        first_rows = attend(q[:, new], k[:, :end], v[:, :end], square[:end - start, :end])
         alone = attend(q[:, new], k[:, new], v[:, new], square[:end - start, :end - start])
         blind = attend(q[:, new], k[:, :end], v[:, :end], torch.ones(end - start, end, dtype=torch.bool))
         doubled = attend(q[:, new], torch.cat([k[:, :end], k[:, new]], dim=1), torch.cat([v[:, :end], v[:, new]], dim=1),
                          torch.ones(end - start, 2 * end - start, dtype=torch.bool).tril(end))
         mixed_keys = attend(q[:, new], k[:, :end], k[:, :end], square[new, :end])
         check.equal(got, whole[:, new], tolerance=1e-4, given=given + ", compared with all tokens at once", wrong=[
+            (first_rows, "The mask is that of the first tokens: its triangle starts in the top left corner."),
             (alone, "The new tokens attend to each other alone; they should see what the cache holds, too."),
             (blind, "The new tokens see those that follow them in the same iteration."),
             (doubled, "The new tokens are in twice: append_kv has already put them into the cache."),

@@ -171,11 +171,15 @@ with checks.exercise("split_into_chunks") as check:
         ([range(0, 3), range(4, 7), range(8, 9)], "range(a, b) ends before b already; subtracting 1 loses a token."),
         ([range(0, 4), range(4, 8), range(8, 9)], "The end of a range is not part of it: num_tokens, not num_tokens - 1."),
         ([range(4), range(4), range(2)], "Positions start again at 0 in each chunk; they should go on."),
+        ([(0, 4), (4, 8), (8, 10)], "A pair of numbers is no range: write range(start, end)."),
     ])
     check.true(all(isinstance(chunk, range) for chunk in split_into_chunks(10, 4)),
                "Each chunk must be a range: the cells below use chunk.start and chunk.stop.")
     check.call(split_into_chunks, 8, 4, expect=[range(0, 4), range(4, 8)])
     check.call(split_into_chunks, 3, 8, expect=[range(0, 3)])
+    check.call(split_into_chunks, 9, 6, expect=[range(0, 6), range(6, 9)], wrong=[
+        ([range(0, 5), range(5, 9)], "The chunks are equally long; all but the last hold exactly chunk_size tokens."),
+    ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("02_chunked_prefill", "split_into_chunks", globals())
@@ -238,6 +242,11 @@ with checks.exercise("prefill_chunk") as check:
             (torch.ones(length, end).tril(start - 1).bool(), "A token must also see itself: column j is allowed when "
              "j <= position."),
             (torch.ones(length, end).bool(), "No causal mask inside the chunk: tokens see those that follow them."),
+            (torch.ones(length, end).triu(start).bool(),
+             "The comparison is turned round: each row sees its own position and what follows it."),
+        ])
+        check.equal(cache.num_computed_tokens, end, given=given + ", cache.num_computed_tokens afterwards", wrong=[
+            (end + length, "forward_chunk has counted these tokens already: leave cache.num_computed_tokens alone."),
         ])
         check.equal(logits, call.logits, given=given + ", the logits it returns")
 ### BEGIN HIDDEN TESTS
@@ -282,7 +291,8 @@ with checks.exercise("chunked_prefill") as check:
         logits = chunked_prefill(recorder, ten_tokens, chunk_size, cache)
         calls = [(call.positions[0], len(call.token_ids)) for call in recorder.calls]
         check.equal(calls, expected, given=given + ", its calls as (first position, length)", wrong=[
-            (expected[:1], "Only the first chunk was computed: is the return inside the loop?"),
+            (expected[:1], "Only the first chunk was computed: is the return inside the loop? Or are the arguments of "
+                           "split_into_chunks swapped? The number of tokens comes first."),
             ([(0, length) for _, length in expected], "Every chunk is told to start at 0: `start` must be chunk.start."),
             (expected[:-1], "The last chunk is missing: its tokens are never computed."),
             ([(0, 10)], "The whole prompt is computed in one call; use split_into_chunks."),
@@ -292,6 +302,9 @@ with checks.exercise("chunked_prefill") as check:
                     given=given + ", the tokens of each call", wrong=[
             ([list(range(start, start + length)) for start, length in expected],
              "These are positions; the chunk's tokens are token_ids[chunk.start:chunk.stop]."),
+        ])
+        check.equal(cache.num_computed_tokens, 10, given=given + ", tokens in that cache afterwards", wrong=[
+            (0, "The chunks went into a cache of your own; the caller will decode with the one that it gave you."),
         ])
         check.equal(logits, recorder.calls[-1].logits, given=given + ", the logits it returns", wrong=[
             (recorder.calls[0].logits, "These are the first chunk's logits. The first token follows the whole prompt."),

@@ -380,7 +380,8 @@ def interleave(chunks: list[str], decodes: list[str]) -> list[str]:
 # %% nbgrader={"grade": true, "grade_id": "interleave_check", "locked": true, "points": 1, "schema_version": 3, "solution": false, "task": false}
 # check: interleave
 with checks.exercise("interleave") as check:
-    for i, num_chunks, num_decodes in [(1, 3, 3), (1, 4, 2), (1, 1, 3), (3, 2, 2), (1, 2, 0), (1, 0, 3), (1, 0, 0)]:
+    for i, num_chunks, num_decodes in [(1, 3, 3), (1, 4, 2), (1, 1, 3), (3, 2, 2), (1, 2, 0), (1, 0, 3), (1, 0, 0),
+                                       (1, 11, 12)]:
         chunks = [f"P{i}{j}" for j in range(1, num_chunks + 1)]
         decodes = [f"D{i + 1}{j}" for j in range(1, num_decodes + 1)]
         given, units, both = f"interleave({chunks}, {decodes})", chunks + decodes, min(num_chunks, num_decodes)

@@ -64,6 +64,8 @@ MUTANTS = [
     Mutant("interleave", old=LOOP, new="    order = list(zip(chunks, decodes))\n", misconception="not_flat"),
     Mutant("interleave", old=LOOP, new="    order = chunks + decodes\n", misconception="prefill_first"),
     Mutant("interleave", old=LOOP, new="    order = [*decodes, *chunks]\n", misconception="decodes_first"),
+    Mutant("interleave", old=LOOP, new="    order = sorted(chunks + decodes, key=lambda label: label[2:])\n",
+           misconception="sorted_labels"),
     Mutant("interleave", old=LOOP, new='''    chunks, decodes = list(chunks), list(decodes)
     while chunks or decodes:
         for units in (chunks, decodes):

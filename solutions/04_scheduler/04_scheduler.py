@@ -271,6 +271,11 @@ with checks.exercise("plan_running") as check:
                 given="plan_running(request a with 30 tokens left, request b with 25 left; budget 16, threshold 12)",
                 wrong=[({"a": 12, "b": 12},
                         "The budget counts beside the threshold too: 24 tokens are planned under a budget of 16.")])
+    check.equal(plan_running([decoding, one, other], SchedulerConfig(40, 4)), {"2": 1, "a": 30, "b": 9},
+                given="plan_running(request 2 with 1 token left, a with 30, b with 25; budget 40)", wrong=[
+        ({"2": 1, "a": 30, "b": 10}, "Only what the request just before takes is taken off: keep lowering the budget."),
+        ({"2": 1, "a": 30}, "Request b gets nothing though 9 tokens of budget are left: cut its work."),
+    ])
     check.equal(plan_running([one, other], SchedulerConfig(30, 4)), {"a": 30},
                 given="plan_running(request a with 30 tokens left, request b with 25 left; budget 30)", wrong=[
         ({"a": 30, "b": 0}, "A plan of 0 tokens is not work: leave the request out (the engine would refuse it)."),
@@ -368,6 +373,7 @@ with checks.exercise("StallFreeScheduler") as check:
         ([{"a": 6, "b": 5, "c": 2}], "What one new request takes is gone for the next: 13 tokens are planned."),
         ([{"a": 6, "b": 5}, {"c": 2}], "What is left of the budget limits b too: 11 tokens are planned."),
         ([{"a": 6, "c": 2}, {"b": 5}], "b is passed over for c. Cut it: what is left of the budget is its first chunk."),
+        ([{"c": 2, "b": 5, "a": 1}, {"a": 5}], "c comes first, though a was there before it: take the head of `waiting`."),
         ([{"a": 6}, {"b": 5}, {"c": 2}], "One request is admitted, though there is budget for the next."),
         ([{"a": 6}, {"b": 5, "c": 2}], "b waits until it fits as a whole. Cut it: what is left is its first chunk."),
     ])
@@ -392,6 +398,7 @@ with checks.exercise("StallFreeScheduler") as check:
         ([{"a": 8}, {"a": 8, "b": 4}, {"a": 4, "b": 1}], "One request is admitted, though there is budget for the next."),
         ([{"a": 16}, {"a": 4, "b": 4}, {"b": 1}],
          "long_prefill_token_threshold is ignored; it limits running requests and new ones."),
+        ([{"a": 8, "b": 4}, {"a": 12, "b": 1}], "The threshold limits running requests too, not only new ones."),
         ([{"a": 8}, {"a": 8}, {"a": 4, "b": 4}, {"b": 1}], "The threshold limits each request, not all of them together."),
     ])
     check.equal(plans_for([new("a", 20, 1), new("b", 20, 1)], max_num_batched_tokens=16, max_num_seqs=4),
@@ -493,6 +500,10 @@ with checks.exercise("token_iterations") as check:
     check.call(token_iterations, 6, 2, [2, 2], expect=[])
     check.call(token_iterations, 3, 2, [3, 1, 1, 1], expect=[0, 1], wrong=[
         ([0, 1, 2, 3], "After max_tokens tokens the request is finished: no more come out."),
+        ([0, 1, 2], "After max_tokens tokens the request is finished: no more come out."),
+    ])
+    check.call(token_iterations, 6, 3, [2, 4, 1], expect=[1, 2], wrong=[
+        ([], "The request is not finished, but it has given two tokens by then."),
     ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade

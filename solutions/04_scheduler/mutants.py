@@ -35,6 +35,8 @@ MUTANTS = [
     # plan_running
     _running("decode_free", "budget -= num_tokens", "budget -= num_tokens if request.num_output_tokens == 0 else 0"),
     _running("budget_not_reduced", "        budget -= num_tokens\n", ""),
+    _running("not_cut", "        num_tokens = min(num_tokens, budget)\n",
+             "        if num_tokens > budget:\n            continue\n"),
     _running("no_budget", "        num_tokens = min(num_tokens, budget)\n", ""),
     _running("budget_or_threshold", "        num_tokens = min(num_tokens, budget)\n",
              "        else:\n            num_tokens = min(num_tokens, budget)\n"),
@@ -85,6 +87,8 @@ MUTANTS = [
                 plan[request.request_id] = num_tokens
                 budget -= num_tokens
 """),
+    _scheduler("takes_tail", "request = self.admit()",
+               "request = self.waiting.pop()\n            self.running.append(request)"),
     _scheduler("whole_or_nothing", LOOP_OVER_WAITING, """\
         while self.waiting and len(self.running) < config.max_num_seqs:
             num_tokens = min(self.waiting[0].num_tokens, threshold)
@@ -114,6 +118,8 @@ MUTANTS = [
     _tokens("next_iteration", "enumerate(plans)", "enumerate(plans, start=1)"),
     _tokens("left_out_not_counted", "enumerate(plans)", "enumerate(filter(None, plans))"),
     _tokens("left_out_gives", "num_computed_tokens == num_tokens", "num_computed_tokens >= num_prompt_tokens"),
+    _tokens("after_the_last", "len(iterations) < max", "len(iterations) <= max"),
+    _tokens("unfinished_dropped", "    return iterations", "    return iterations if len(iterations) == max_tokens else []"),
     _tokens("after_the_last", "len(iterations) < max_tokens and ", ""),
 ]
 
