@@ -45,8 +45,8 @@ def unit(label: Any) -> Unit:
     found = LABEL.fullmatch(plain)
     if not found or found[3].startswith("0"):
         if len(LABEL.findall(plain)) > 1:
-            raise OrderError(f"{label!r} holds several labels: each is a text of its own, and units that share an iteration "
-                             "stand in a list, such as ['P11', 'D21']")
+            raise OrderError(f"{label!r} holds several labels: each is a text of its own, and units that share an "
+                             "iteration stand in a list, such as ['P11', 'D21']")
         raise OrderError(f"{label!r} is not a label; a label is a text such as 'P11' or 'D21': P for a prefill chunk "
                          "or D for a decode step, the sequence's digit, the number of the chunk or step from 1 on")
     return Unit(found[1], int(found[2]), int(found[3]))

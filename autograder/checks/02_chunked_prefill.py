@@ -154,7 +154,8 @@ def _compare_call(tally: Tally, forward: dict, start: int, length: int, given: s
     expected = wide.tril(start)
     tally.equal("mask", forward["mask"], expected, given=f"{given}, mask", wrong=_named([
         (square.tril(), "square_mask"), (wide.tril(), "top_left_mask"), (wide, "not_causal"),
-        (~expected, "inverted_mask"), (wide.triu(start), "turned_round"), (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
+        (~expected, "inverted_mask"), (wide.triu(start), "turned_round"),
+        (wide.tril(start + 1), "sees_next"), (wide.tril(start - 1), "not_itself"),
     ]))
 
 
