@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import sys
+import zipfile
 from pathlib import Path
 
 from autograder.course import Course
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         "grade", help="grade a folder of submissions",
         description="Grades every submission in FOLDER, writes feedback pages to autograder/feedback/ and marks to "
                     "a CSV file. FOLDER holds <student>/<assignment>/<assignment>.ipynb or "
-                    "<student>/<assignment>.ipynb. The same folder can be graded again.")
+                    "<student>/<assignment>.ipynb, or is a zip as Canvas or Moodle make it for a class. The same "
+                    "folder can be graded again.")
     command.add_argument("folder", type=Path, metavar="FOLDER")
     command.add_argument("--assignment", help="only this one, e.g. 02_chunked_prefill (default: all that are found)")
     command.add_argument("--output", type=Path, default=Path("grades.csv"), help="the CSV file (default: %(default)s)")
@@ -106,8 +108,10 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _mistake(options: argparse.Namespace) -> str | None:
-    if not options.folder.is_dir():
-        return f"there is no folder {options.folder}"
+    if not options.folder.exists():
+        return f"there is no folder and no zip {options.folder}"
+    if not options.folder.is_dir() and not zipfile.is_zipfile(options.folder):
+        return f"{options.folder} is neither a folder of submissions nor a zip of them"
     if options.jobs is not None and options.jobs < 1:
         return f"--jobs must be at least 1, got {options.jobs}"
     if (options.backend == "dask") != (options.address is not None):

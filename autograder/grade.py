@@ -4,26 +4,22 @@ import contextlib
 import csv
 import functools
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.apps import NbGraderAPI
 from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, judge, parallel, preprocessors, progress, release, sources, submissions, warm
+from autograder import course_api, grade_one, judge, parallel, progress, release, submissions, warm
 from autograder.course import Course
+from autograder.grade_one import FAILED, MISSING, REFUSED
 from autograder.progress import Progress
 from autograder.submissions import Submission
-
-GRADED, MANUAL, FAILED, MISSING = "graded", "needs manual grading", "failed", "missing"
 
 
 @dataclass(frozen=True)
@@ -52,45 +48,44 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
           course: Course | None = None, options: Options = Options(), start: warm.Start | None = None) -> list[Row]:
     """Grades every submission in `folder`, writes `output` (CSV), and returns a row per student and assignment.
 
-    One bad submission never stops the others: its row says why. What is graded already and has not changed, nor its
-    checks, is not graded again, so a batch that was killed goes on where it stopped. Grading anew replaces the marks
-    of the cells; scores that a person gave stay. `start` is a warm start that is under way.
-    Raises ValueError for an unknown assignment, SandboxError without a sandbox, Busy while another grades.
+    `folder` may be a zip as an LMS makes it, see `submissions`. One bad submission never stops the others: its row
+    says why. What is graded already and has not changed, nor its checks, is not graded again, so a batch that was
+    killed goes on where it stopped. Grading anew replaces the marks of the cells; scores that a person gave stay,
+    and count as done where neither the submission nor the automatic mark changed. `start` is a warm start that is under
+    way. Raises ValueError for an unknown assignment, SandboxError without a sandbox, Busy while another grades.
     """
     course = course or Course.current()
     known = course.names()
     if assignment is not None and assignment not in known:
         raise ValueError(f"assignment must be one of {', '.join(known)}; got {assignment}")
-    students, found = submissions.find(folder, known)
-    if assignment is not None:
-        found = [submission for submission in found if submission.assignment == assignment]
-    wanted = sorted({assignment} if assignment else {one.assignment for one in found} & set(known))
-
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress.alone(course))
+        students, found = submissions.find(folder, course, assignment)
+        wanted = sorted({assignment} if assignment else {one.assignment for one in found} & set(known))
         records = Progress(course, repr((options.sandbox, options.settings)))
-        left = [one for one in found if _problem(one) is None
+        statuses = {(one.student, one.assignment): status for one in found
+                    if (status := grade_one.turn_away(course, one))}
+        left = [one for one in found if (one.student, one.assignment) not in statuses
                 and (options.again or not (records.is_graded(one) and _in_gradebook(course, one)))]
         if left and start is None and options.dask_address is None:
             start = stack.enter_context(warm.Start(course, options.sandbox))
-        register(course, wanted)
-        statuses = dict(_grade_all(course, left, records, options, start))
+        released = register(course, wanted)
+        statuses |= _grade_all(course, left, records, released, options, start)
         for one in found:
             if (one.student, one.assignment) not in statuses:
-                problem = _problem(one)
-                statuses[one.student, one.assignment] = f"{FAILED}: {problem}" if problem else _status(course, one)
+                statuses[one.student, one.assignment] = grade_one.status(course, one)
         return _export(course, wanted, students, statuses, output)
 
 
-def _grade_all(course: Course, left: list[Submission], records: Progress, options: Options, start: warm.Start | None
-               ) -> Iterator[tuple[tuple[str, str], str]]:
+def _grade_all(course: Course, left: list[Submission], records: Progress, released: dict[str, str], options: Options,
+               start: warm.Start | None) -> Iterator[tuple[tuple[str, str], str]]:
     """Pairs of (student, assignment) and status."""
     judge.secret(course)
     settings = Config(options.settings or {})
     settings.Judge.sandbox = options.sandbox
     if start and left:
         settings.merge(start.settings())
-    place = functools.partial(_workplace, course, settings, records, options.sandbox and start is None)
+    place = functools.partial(_workplace, course, settings, records, released, options.sandbox and start is None)
     jobs = options.jobs or len(os.sched_getaffinity(0))
     done = parallel.each(place, left, jobs, options.dask_address)
     for one, status in tqdm(done, total=len(left), desc="grading", unit="submission"):
@@ -98,7 +93,7 @@ def _grade_all(course: Course, left: list[Submission], records: Progress, option
 
 
 @contextlib.contextmanager
-def _workplace(course: Course, settings: Config, records: Progress, starts: bool
+def _workplace(course: Course, settings: Config, records: Progress, released: dict[str, str], starts: bool
                ) -> Iterator[Callable[[Submission], str]]:
     """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
     with contextlib.ExitStack() as stack:
@@ -108,11 +103,15 @@ def _workplace(course: Course, settings: Config, records: Progress, starts: bool
         # Workers wait for each other's writes; sqlite's own 5 seconds are too few for many of them.
         settings.CourseDirectory.db_url = f"{course.database}?timeout=120"
         api = stack.enter_context(course_api.api(course, settings))
-        yield functools.partial(_grade_one, api, course, records)
+        yield functools.partial(grade_one.grade_one, api, course, records, released)
 
 
-def register(course: Course, assignments: list[str]) -> None:
-    """Tells the gradebook the assignments' cells and points, as the sources have them; `notebooks/` is not touched."""
+def register(course: Course, assignments: list[str]) -> dict[str, str]:
+    """Tells the gradebook the assignments' cells and points, as the sources have them; `notebooks/` is not touched.
+
+    Returns the text of each assignment's notebook as learners get it.
+    """
+    released = {}
     with tempfile.TemporaryDirectory() as scratch:
         settings = Config()  # the course's gradebook, with everything else in a scratch folder
         folder = Path(scratch).resolve()
@@ -128,12 +127,8 @@ def register(course: Course, assignments: list[str]) -> None:
                         f"the gradebook does not take {name}: {course_api.reason(result)}. If its graded cells changed "
                         f"since submissions were graded, move {course.grading / 'gradebook.db'} away and grade again."
                     )
-
-
-def _problem(submission: Submission) -> str | None:
-    if not submissions.STUDENT.fullmatch(submission.student):
-        return f"rename the folder {submission.student!r}: letters, digits, spaces and . @ _ - only"
-    return submission.problem
+                released[name] = (folder / "release" / name / f"{name}.ipynb").read_text()
+    return released
 
 
 def _in_gradebook(course: Course, submission: Submission) -> bool:
@@ -147,48 +142,15 @@ def _in_gradebook(course: Course, submission: Submission) -> bool:
     return True
 
 
-def _grade_one(api: NbGraderAPI, course: Course, records: Progress, submission: Submission) -> str:
-    student, assignment = submission.student, submission.assignment
-    folder = course.grading / "submitted" / student / assignment
-    try:
-        records.forget(submission)
-        # Only the notebook: a file like torch.py beside it would be imported.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        shutil.copyfile(submission.path, folder / f"{assignment}.ipynb")
-        for step in (api.autograde, api.generate_feedback):
-            with course_api.environment():  # nbgrader leaves NBGRADER_EXECUTION set when a notebook fails
-                result = step(assignment, student)
-            if not result["success"]:
-                return f"{FAILED}: {course_api.reason(result)}"
-        status = _status(course, submission)
-        records.record(submission)
-        return status
-    except Exception as error:
-        return f"{FAILED}: {type(error).__name__}: {error}"
-
-
-def _status(course: Course, submission: Submission) -> str:
-    student, assignment = submission.student, submission.assignment
-    with Gradebook(course.database) as gradebook:
-        unmarked = sorted(grade.name for grade in gradebook.find_submission(assignment, student).notebooks[0].grades
-                          if grade.needs_manual_grade or (grade.auto_score is None and grade.manual_score is None))
-    graded = course.grading / "autograded" / student / assignment / f"{assignment}.ipynb"
-    checks = filter(sources.is_check, nbformat.read(graded, as_version=4).cells)  # other cells may pretend to be one
-    story = next(filter(None, map(preprocessors.crash, checks)), None)
-    if story:
-        return f"{MANUAL}: {story.splitlines()[0]} {story.splitlines()[-1]}"
-    return f"{MANUAL}: {', '.join(unmarked)}" if unmarked else GRADED
-
-
-def _export(course: Course, assignments: list[str], students: list[str], statuses: dict[tuple[str, str], str],
-            output: Path) -> list[Row]:
+def _export(course: Course, assignments: list[str], students: dict[str, str | None],
+            statuses: dict[tuple[str, str], str], output: Path) -> list[Row]:
     """Writes nbgrader's own CSV with a status column; a failed submission has no score, so that it is not read as 0."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch, Gradebook(course.database) as gradebook:
         names = [student for student in students if submissions.STUDENT.fullmatch(student)]
         for student in names:
-            gradebook.update_or_create_student(student)
+            number = students[student]
+            gradebook.update_or_create_student(student, **({"lms_user_id": number} if number else {}))
         exporter = CsvExportPlugin()
         exporter.to, exporter.student, exporter.assignment = str(Path(scratch) / "grades.csv"), names, assignments
         exported = []
@@ -202,7 +164,7 @@ def _export(course: Course, assignments: list[str], students: list[str], statuse
         exported.append({"student_id": student, "assignment": assignment, "status": status})
     exported.sort(key=lambda line: (line["student_id"], line["assignment"]))  # however workers came first
     for line in exported:
-        if line["status"].startswith((FAILED, MISSING)):
+        if line["status"].startswith((REFUSED, FAILED, MISSING)):
             line["raw_score"] = line["score"] = ""
         score, max_score = line.get("score"), line.get("max_score")
         rows.append(Row(line["student_id"], line["assignment"], float(score) if score else None,

@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import nbformat
+
+from autograder import sources
 from autograder.course import REPOSITORY, Course
 from autograder.submissions import Submission
 
@@ -37,44 +40,68 @@ def alone(course: Course) -> Iterator[None]:
 
 
 class Progress:
-    """One file for each graded submission, with a digest of all that its marks depend on."""
+    """One file for each graded submission, with digests of its text and of all else that its marks depend on.
+
+    The rest is the code of course_lib and of the autograder, the settings, and the assignment's own part: its notebook,
+    hidden checks and adapters. So a corrected check grades the submissions to its assignment again, and no others.
+    """
 
     def __init__(self, course: Course, settings: str) -> None:
         """`settings` is a text that differs when submissions have to be graded differently."""
         self._folder = course.grading / "autograded" / ".graded"
         self._course = course
-        parts = (REPOSITORY / "course_lib", REPOSITORY / "autograder", course.solutions, course.grading / "checks",
-                 course.grading / "adapters")
-        files = [path for part in parts for path in sorted(part.resolve().rglob("*.py"))]
+        files = [*sorted((REPOSITORY / "course_lib").rglob("*.py")), *sorted((REPOSITORY / "autograder").glob("*.py"))]
         self._code = _digest([settings.encode(), *(path.read_bytes() for path in files)])
+        self._rest: dict[str, str] = {}  # of each assignment
 
     def is_graded(self, submission: Submission) -> bool:
         """Whether the submission was graded, as it is now, with the checks as they are now."""
-        try:
-            recorded = json.loads(self._path(submission).read_text())
-        except (OSError, ValueError):
-            return False
         student, assignment = submission.student, submission.assignment
         graded = self._course.grading / "autograded" / student / assignment / f"{assignment}.ipynb"
-        return recorded == self._digest(submission) and graded.exists()
+        return self._recorded(submission) == self._digests(submission) and graded.exists()
+
+    def is_same_text(self, submission: Submission) -> bool:
+        """Whether the submission has the text that was graded last, with whichever checks."""
+        return self._recorded(submission).get("text") == self._digests(submission)["text"]
 
     def record(self, submission: Submission) -> None:
         """Notes that the submission is graded, marks and feedback included."""
+        self._write(submission, self._digests(submission))
+
+    def begin(self, submission: Submission) -> None:
+        """Notes that the submission is being graded."""
+        if recorded := self._recorded(submission):
+            self._write(submission, recorded | {"rest": None})
+
+    def _recorded(self, submission: Submission) -> dict[str, str | None]:
+        try:
+            recorded = json.loads(self._path(submission).read_text())
+        except (OSError, ValueError):
+            return {}
+        return recorded if isinstance(recorded, dict) else {}
+
+    def _write(self, submission: Submission, digests: dict[str, str | None]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(submission)
         beside = path.with_name(f"{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(self._digest(submission)))
+        beside.write_text(json.dumps(digests))
         os.replace(beside, path)
-
-    def forget(self, submission: Submission) -> None:
-        """Notes that the submission is being graded."""
-        self._path(submission).unlink(missing_ok=True)
 
     def _path(self, submission: Submission) -> Path:
         return self._folder / f"{submission.assignment}--{submission.student}.json"
 
-    def _digest(self, submission: Submission) -> str:
-        return _digest([self._code.encode(), submission.path.read_bytes()])
+    def _digests(self, submission: Submission) -> dict[str, str | None]:
+        assignment = submission.assignment
+        if assignment not in self._rest:
+            self._rest[assignment] = self._of_assignment(assignment)
+        text = _digest([submission.path.read_bytes(), (submission.timestamp or "").encode()])
+        return {"text": text, "rest": self._rest[assignment]}
+
+    def _of_assignment(self, assignment: str) -> str:
+        notebook = nbformat.writes(sources.read(assignment, self._course))  # with what it includes of others
+        files = [self._course.grading / part / f"{assignment}.py" for part in ("checks", "adapters")]
+        return _digest([self._code.encode(), notebook.encode(), *(path.read_bytes() for path in files
+                                                                  if path.exists())])
 
 
 def _digest(parts: Iterable[bytes]) -> str:

@@ -66,12 +66,13 @@ def test_scores(batch: tuple[Course, Path], student: str, score: float) -> None:
 
 @pytest.mark.parametrize(("student", "status"), [
     ("untouched", "graded"), ("solved", "needs manual grading: say_why"), ("absent", "missing"),
-    ("broken", "failed: not a notebook"), ("kills", "needs manual grading: say_why"),
+    ("broken", "refused: 01_demo.ipynb is not a notebook that Jupyter can read"),
+    ("kills", "needs manual grading: say_why"),
 ])
 def test_statuses(batch: tuple[Course, Path], student: str, status: str) -> None:
     line = rows(batch[0])[student]
     assert line["status"].startswith(status)
-    assert (line["score"] == "") == status.startswith(("failed", "missing"))
+    assert (line["score"] == "") == status.startswith(("refused", "missing"))
 
 
 def test_untouched_raises_only_not_implemented(batch: tuple[Course, Path]) -> None:

@@ -38,11 +38,11 @@ def test_grading_again_replaces_marks(course: Course) -> None:
 def test_unknown_assignments_and_names_are_told(course: Course) -> None:
     folder = course.root / "submissions"
     submit(folder, "a,b", "01_demo", untouched("01_demo", course))
-    submit(folder, "ada", "99_other", untouched("01_demo", course))
+    submit(folder, "ada", "99_other", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]))
     found = {row.student: row for row in grade.grade(folder, output=course.root / "grades.csv", course=course)
              if row.status != "missing"}
     assert found["a,b"].status.startswith("failed: rename the folder")
-    assert found["ada"].status.startswith("failed: no such assignment: 99_other; the assignments are: 01_demo, 02_next")
+    assert found["ada"].status.startswith("refused: 99_other.ipynb holds no cell of any assignment")
     with pytest.raises(ValueError, match="must be one of 01_demo, 02_next; got 03"):
         grade.grade(folder, "03", course=course)
 

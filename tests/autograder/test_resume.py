@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from nbgrader.api import Gradebook
 
-from autograder import grade, progress
+from autograder import grade, grade_one, progress
 from autograder.course import REPOSITORY, ROOT_VARIABLE, Course
 from autograder.progress import Progress
 from autograder.submissions import Submission
@@ -71,8 +71,8 @@ def test_killed_again_and_again_the_marks_are_those_of_one_run(released_demo: Co
     assert not (torn.root / "grades.csv").exists() or len(first) == 9
 
     again: list[str] = []
-    real = grade._grade_one
-    monkeypatch.setattr(grade, "_grade_one", lambda *given: (again.append(given[-1].student), real(*given))[1])
+    real = grade_one.grade_one
+    monkeypatch.setattr(grade_one, "grade_one", lambda *given: (again.append(given[-1].student), real(*given))[1])
     grade.grade(folder, "01_demo", torn.root / "grades.csv", torn, grade.Options(jobs=1))
     assert table(torn.root / "grades.csv") == table(whole.root / "grades.csv")
     assert len(table(whole.root / "grades.csv")) == 9
@@ -93,16 +93,16 @@ def test_what_changed_is_graded_again_and_nothing_else(course: Course, monkeypat
     paths = {name: submit(folder, name, "01_demo", untouched("01_demo", course)) for name in ("ada", "ben")}
     graded: list[str] = []
 
-    def pretend(_api: object, course: Course, records: Progress, submission: Submission) -> str:
+    def pretend(_api: object, course: Course, records: Progress, _released: object, submission: Submission) -> str:
         graded.append(submission.student)
         submit(course.grading / "autograded", submission.student, "01_demo", submission.path.read_text())
         with Gradebook(course.database) as gradebook:
             gradebook.update_or_create_student(submission.student)
             gradebook.update_or_create_submission("01_demo", submission.student)
         records.record(submission)
-        return grade.GRADED
+        return grade_one.GRADED
 
-    monkeypatch.setattr(grade, "_grade_one", pretend)
+    monkeypatch.setattr(grade_one, "grade_one", pretend)
 
     def run(again: bool = False) -> list[str]:
         graded.clear()
