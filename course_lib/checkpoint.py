@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.layers import RopeScaling
+from course_lib.layers import RopeScaling, rotary_tables
 from course_lib.model import ModelConfig, ToyTransformer
+from course_lib.validate import DTYPES, check_type
 
 # What config.json must say about each kind of scaled RoPE, in the names of RopeScaling.
 ROPE_SETTINGS = {
@@ -24,13 +25,17 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     FileNotFoundError when something is missing; ValueError when the checkpoint asks for something that the toy
     transformer does not have (another architecture, another kind of RoPE, biases), naming it.
     """
+    check_type("folder", folder, (str, Path), "the path of a folder")
     folder = Path(folder)
     config = _read_config(folder / "config.json")
     weights = _read_weights(folder)
     embedding = weights.get("model.embed_tokens.weight")
     if config.tie_word_embeddings:
         weights.setdefault("lm_head.weight", embedding)
-    model = ToyTransformer(config, dtype=torch.float32 if embedding is None else embedding.dtype)
+    dtype = torch.float32 if embedding is None else embedding.dtype
+    if dtype not in DTYPES:
+        raise ValueError(f"{folder} holds weights of {dtype}; supported are {', '.join(map(str, DTYPES))}")
+    model = ToyTransformer(config, device="meta", dtype=dtype)  # shapes only: the weights are there already
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     if missing := [name for name in expected if weights.get(name) is None]:
         raise ValueError(f"{folder} lacks {len(missing)} of the {len(expected)} weights, the first is {missing[0]}")
@@ -41,16 +46,19 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     for name, shape in expected.items():
         if tuple(weights[name].shape) != shape:
             raise ValueError(f"{name} has shape {tuple(weights[name].shape)}; config.json makes it {shape}")
-    model.load_state_dict({name: weights[name] for name in expected})
-    return model.eval()
+    model.load_state_dict({name: weights[name].to(dtype) for name in expected}, assign=True)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    model.cos, model.sin = rotary_tables(config)
+    return model.requires_grad_(False).eval()
 
 
 def _read_config(path: Path) -> ModelConfig:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there; give the folder that holds config.json and *.safetensors")
     try:
-        settings = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        settings = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold a JSON object of settings, got a {type(settings).__name__}")
@@ -65,29 +73,33 @@ def _read_config(path: Path) -> ModelConfig:
     required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     if missing := [name for name in required if name not in settings]:
         raise ValueError(f"{path} lacks {missing[0]}")
-    rope = {**(settings.get("rope_scaling") or {}), **(settings.get("rope_parameters") or {})}
-    config = ModelConfig(
-        **{name: settings[name] for name in required},
-        num_key_value_heads=settings.get("num_key_value_heads") or settings["num_attention_heads"],
-        max_position_embeddings=settings.get("max_position_embeddings", 2048),
-        # Older `transformers` write the base beside the other settings, newer ones among RoPE's.
-        rope_theta=float(rope.get("rope_theta", settings.get("rope_theta", 10000.0))),
-        rms_norm_eps=settings.get("rms_norm_eps", 1e-6),
-        tie_word_embeddings=settings.get("tie_word_embeddings", False),
-        rope_scaling=_rope_scaling(rope, path),
-    )
+    num_key_value_heads = settings.get("num_key_value_heads")
+    try:
+        rope = {**(settings.get("rope_scaling") or {}), **(settings.get("rope_parameters") or {})}
+        config = ModelConfig(
+            **{name: settings[name] for name in required},
+            num_key_value_heads=settings["num_attention_heads"] if num_key_value_heads is None else num_key_value_heads,
+            max_position_embeddings=settings.get("max_position_embeddings", 2048),
+            # Older `transformers` write the base beside the other settings, newer ones among RoPE's.
+            rope_theta=rope.get("rope_theta", settings.get("rope_theta", 10000.0)),
+            rms_norm_eps=settings.get("rms_norm_eps", 1e-6),
+            tie_word_embeddings=settings.get("tie_word_embeddings", False),
+            rope_scaling=_rope_scaling(rope),
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a setting that is not supported: {error}") from error
     if settings.get("head_dim") not in (None, config.head_dim):
         raise ValueError(f"{path} sets head_dim={settings['head_dim']}; only hidden_size / num_attention_heads = "
                          f"{config.head_dim} is supported")
     return config
 
 
-def _rope_scaling(rope: dict[str, Any], path: Path) -> RopeScaling | None:
+def _rope_scaling(rope: dict[str, Any]) -> RopeScaling | None:
     rope_type = rope.get("rope_type", rope.get("type", "default"))
     if rope_type not in ROPE_SETTINGS:
-        raise ValueError(f"{path} asks for RoPE of type {rope_type!r}; supported are {', '.join(ROPE_SETTINGS)}")
+        raise ValueError(f"RoPE of type {rope_type!r}; supported are {', '.join(ROPE_SETTINGS)}")
     if missing := [name for name in ROPE_SETTINGS[rope_type] if name not in rope]:
-        raise ValueError(f"{path} asks for RoPE of type {rope_type!r} and lacks its {missing[0]}")
+        raise ValueError(f"RoPE of type {rope_type!r} and lacks its {missing[0]}")
     scaling = {name: rope[name] for name in ROPE_SETTINGS[rope_type]}
     return RopeScaling(**scaling) if scaling else None
 
@@ -99,8 +111,9 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+            check_type("the first file in weight_map", names[0], str, "a file's name")
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{index} is not a safetensors index: {error!r}") from error
     else:
         names = sorted(path.name for path in folder.glob("*.safetensors"))

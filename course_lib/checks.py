@@ -11,19 +11,17 @@ The hidden checks of the grader phrase their messages with the same functions.
 
 import base64
 import json
-import math
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
-import torch
-
 from course_lib import progress
+from course_lib.compare import differs, is_list
 from course_lib.short import show
+from course_lib.validate import check_type
 
 Wrong = Sequence[tuple[Any, str]]  # pairs: an answer that is often given, and the misconception behind it
 
@@ -36,81 +34,6 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:
         return str(self).splitlines()
-
-
-def differs(expected: Any, got: Any, tolerance: float = 1e-6) -> str | None:
-    """The first difference between two plain values or tensors as a sentence, or None when they agree.
-
-    Lists, tuples, ranges and arrays with the same items are the same; floats and float tensors agree
-    within `tolerance` (absolute, and relative for large numbers); everything else must be equal.
-    """
-    return _differs(expected, got, tolerance, where="")
-
-
-def _differs(expected: Any, got: Any, tolerance: float, where: str) -> str | None:
-    at = f"at {where}: " if where else ""
-    if isinstance(expected, torch.Tensor):
-        return _tensors_differ(expected, got, tolerance, at)
-    if not isinstance(got, str | bytes | Mapping) and hasattr(got, "tolist"):
-        got = got.tolist()  # an array, a tensor or one of their scalars
-    if isinstance(expected, Mapping):
-        return _mappings_differ(expected, got, tolerance, where, at)
-    if isinstance(expected, AbstractSet):
-        return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
-    if _is_list(expected):
-        if not _is_list(got):
-            return f"{at}expected a list of {len(expected)} items, got {_article(got)}"
-        for index, (one, other) in enumerate(zip(expected, got, strict=False)):
-            if difference := _differs(one, other, tolerance, f"{where}[{index}]"):
-                return difference
-        if len(expected) != len(got):
-            return f"{at}expected {len(expected)} items, got {len(got)}"
-        return None
-    if isinstance(expected, float) and isinstance(got, int | float) and not isinstance(got, bool):
-        close = math.isclose(expected, got, rel_tol=tolerance, abs_tol=tolerance)
-        return None if close else f"{at}expected {expected:.8g}, got {got:.8g}"
-    if isinstance(expected, float) and isinstance(got, bool):
-        return f"{at}expected {expected:.8g}, got {got}"
-    return None if expected == got else f"{at}expected {show(expected)}, got {show(got)}"
-
-
-def _article(value: Any) -> str:
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}" if value is not None else "None"
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _mappings_differ(expected: Mapping, got: Any, tolerance: float, where: str, at: str) -> str | None:
-    if not isinstance(got, Mapping):
-        return f"{at}expected a dict, got {_article(got)}"
-    for key in expected:
-        if key not in got:
-            return f"{at}{key!r} is missing"
-        if difference := _differs(expected[key], got[key], tolerance, f"{where}[{key!r}]"):
-            return difference
-    extra = [key for key in got if key not in expected]
-    return f"{at}{extra[0]!r} should not be there" if extra else None
-
-
-def _tensors_differ(expected: torch.Tensor, got: Any, tolerance: float, at: str) -> str | None:
-    if not isinstance(got, torch.Tensor):
-        return f"{at}expected a tensor of shape {tuple(expected.shape)}, got {_article(got)}"
-    if expected.shape != got.shape:
-        return f"{at}expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"
-    if (expected.dtype == torch.bool) != (got.dtype == torch.bool):
-        return f"{at}expected dtype {expected.dtype}, got {got.dtype}"
-    one, other = expected.detach().cpu().double(), got.detach().cpu().double()
-    wrong = ~torch.isclose(one, other, rtol=tolerance, atol=tolerance)
-    if not wrong.any():
-        return None
-    index = tuple(wrong.nonzero()[0].tolist())
-    kind = f"{int(wrong.sum())} of {wrong.numel()} values differ, the first at {list(index)}"
-    if expected.dtype == torch.bool:
-        return f"{at}{kind}: expected {bool(expected[index])}, got {bool(got[index])}"
-    return f"{at}{kind}: expected {one[index].item():.8g}, got {other[index].item():.8g}"
 
 
 def explain(given: str, expected: Any, got: Any, difference: str, misconception: str | None = None) -> str:
@@ -143,7 +66,7 @@ class Check:
     def call(self, function: Callable, *args: Any, expect: Any, wrong: Wrong = (), given: str | None = None,
              tolerance: float = 1e-6) -> None:
         """Calls the learner's function and compares its answer; `given` replaces the call as the shown input."""
-        shown = given or f"{function.__name__}({', '.join(show(arg) for arg in args)})"
+        shown = given or self._shown(function, args)
         self.equal(function(*args), expect, given=shown, wrong=wrong, tolerance=tolerance)
 
     def equal(self, got: Any, expected: Any, *, given: str, wrong: Wrong = (), tolerance: float = 1e-6) -> None:
@@ -152,7 +75,7 @@ class Check:
             nothing = "The function gives nothing back: is there a `return` at its end?"
             wrong = wrong if self._of_variable else [*wrong, (None, nothing)]
             cause = likely_misconception(got, wrong, tolerance)
-            if isinstance(got, Iterator) and _is_list(expected):
+            if isinstance(got, Iterator) and is_list(expected):
                 cause = "This gives its items one by one, and only once: make a list of it, list(...)."
             raise CheckFailed(explain(given, expected, got, difference, cause))
         self.count += 1
@@ -165,13 +88,17 @@ class Check:
 
     def true(self, condition: bool, message: str) -> None:
         """A condition that has no expected value to show; `message` says what is wrong and what to look at."""
-        if not condition:
+        try:
+            holds = bool(condition)
+        except Exception:  # a tensor of several values, say, made from an answer of another kind
+            holds = False
+        if not holds:
             raise CheckFailed(message)
         self.count += 1
 
     def raises(self, error: type[Exception], function: Callable, *args: Any) -> None:
         """The learner's function must refuse these arguments with `error`."""
-        shown = f"{function.__name__}({', '.join(show(arg) for arg in args)})"
+        shown = self._shown(function, args)
         try:
             got = function(*args)
         except error:
@@ -181,6 +108,13 @@ class Check:
             f"Input:            {shown}\nExpected:         {error.__name__}\nGot:              {show(got)}\n"
             f"Likely cause:     This input has no right answer; raise {error.__name__} and say what is allowed."
         )
+
+    def _shown(self, function: Any, args: Sequence[Any]) -> str:
+        """The call as text."""
+        if not callable(function):
+            raise CheckFailed(f"{self.name} checks a function, but the name stands for {show(function)}: something "
+                              "else was assigned to it; run the cell that defines the function again.")
+        return f"{getattr(function, '__name__', show(function))}({', '.join(show(arg) for arg in args)})"
 
     def __enter__(self) -> "Check":
         return self
@@ -228,13 +162,21 @@ def predicted(name: str, value: Any) -> None:
 
 def seal(options: Mapping[str, tuple[bool, str]]) -> str:
     """Options of a multiple-choice question, {letter: (is right, why)}, as text that nobody reads by accident."""
+    check_type("options", options, Mapping, "a dict {letter: (is right, why)}")
+    for letter, option in options.items():
+        if not (isinstance(letter, str) and isinstance(option, Sequence) and [*map(type, option)] == [bool, str]):
+            raise ValueError(f"each option must be a letter with (True or False, why), got {show({letter: option})}")
     return base64.b85encode(zlib.compress(json.dumps(dict(options)).encode())).decode()
 
 
 def unseal(sealed: str) -> dict[str, tuple[bool, str]]:
     """The options that `seal` was given."""
-    options = json.loads(zlib.decompress(base64.b85decode(sealed)))
-    return {option: (is_right, why) for option, (is_right, why) in options.items()}
+    try:
+        options = json.loads(zlib.decompress(base64.b85decode(sealed)))
+        return {option: (is_right, why) for option, (is_right, why) in options.items()}
+    except (AttributeError, TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"the sealed options {show(sealed)} were changed; copy this cell anew from the notebook as it "
+                         "was released") from error
 
 
 def choice(name: str, answer: Any, sealed: str) -> None:

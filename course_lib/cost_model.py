@@ -1,12 +1,15 @@
 """How long an iteration takes, as a formula: what the simulated executor runs on."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from course_lib.short import show
 from course_lib.trace import Trace
+from course_lib.validate import check_fields, checked_list
 
 REWEIGHTINGS = 10  # by then the prediction no longer moves
 
@@ -27,6 +30,9 @@ class CostModel:
     per_context: float = 0.0
     source: str = ""
 
+    def __post_init__(self) -> None:
+        check_fields(self, may_be_zero=vars(self))
+
     def __call__(self, spans: Iterable[tuple[int, int]]) -> float:
         """Seconds of the iteration that computes `num_tokens` tokens from `start_pos` on, for each span."""
         num_tokens, attention, context = amounts(spans)
@@ -40,7 +46,9 @@ def fit(traces: Iterable[Trace], source: str = "") -> CostModel:
     Relative, so that a decode step counts as much as a long prefill. No coefficient is negative: where the best fit
     would have one (more work in less time), that term is left out. ValueError without an iteration that took time.
     """
-    iterations = [iteration for trace in traces for iteration in trace.iterations if iteration.end > iteration.start]
+    traces = checked_list("traces", traces, Trace, "Traces")
+    iterations = [iteration for trace in traces for iteration in trace.iterations
+                  if iteration.start < iteration.end < math.inf]
     if not iterations:
         raise ValueError("the traces hold no iteration that took time; pass traces that a ModelExecutor measured")
     columns = torch.tensor([[1.0, *amounts((work.start_pos, work.num_tokens) for work in iteration.work)]
@@ -71,14 +79,20 @@ def _least_squares(rows: Tensor, target: Tensor) -> Tensor:
 def amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
     """Tokens, A and C of one iteration, as CostModel explains them."""
     num_tokens = attention = context = 0.0
-    for start, length in spans:
-        num_tokens += length
-        if start == 0:
-            attention += length * (length + 1) / 2
-        elif length == 1:
-            context += start + 1
-        else:
-            attention += length * (start + length)
+    try:
+        for start, length in spans:
+            if start < 0 or length < 1:
+                raise ValueError
+            num_tokens += length
+            if start == 0:
+                attention += length * (length + 1) / 2
+            elif length == 1:
+                context += start + 1
+            else:
+                attention += length * (start + length)
+    except (TypeError, ValueError) as error:  # looked for only here: a simulation passes many thousands of spans
+        raise ValueError("spans must be pairs (start_pos, num_tokens), start_pos from 0 and num_tokens from 1 on, got "
+                         f"{show(spans)}") from error
     return num_tokens, attention, context
 
 

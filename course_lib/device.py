@@ -1,6 +1,7 @@
 """Which device to run on, and a model size for it that makes a long prefill cost at least ten decode steps."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -30,18 +31,25 @@ def choose_device(device: str | torch.device | None = None) -> DeviceProfile:
     a decode step, and there is no stall to see. So the model grows with the device.
     """
     try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}; choose_device() picks one for you") \
             from error
     if chosen.type == "cpu":
         # On shared cores, a second thread that has to wait for its core stalls every matrix product.
-        torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
+        threads = os.environ.get("COURSE_THREADS", "1")
+        if not re.fullmatch("[1-9][0-9]{0,3}", threads):
+            raise ValueError(f"the environment variable COURSE_THREADS must be a number of threads from 1 on, got "
+                             f"{threads!r}; unset it, or set it to 1")
+        torch.set_num_threads(int(threads))
         return DeviceProfile("CPU", chosen, torch.float32, ModelConfig(), long_prompt=2048)
     if chosen.type != "cuda":
         raise ValueError(f"device must be 'cpu' or 'cuda', got {chosen.type!r}; choose_device() picks one for you")
     if not torch.cuda.is_available():
         raise ValueError("there is no CUDA device here; use choose_device('cpu')")
+    if chosen.index is not None and chosen.index >= torch.cuda.device_count():
+        raise ValueError(f"there is no CUDA device {chosen.index} here, only {torch.cuda.device_count()} of them, from "
+                         "0 on; choose_device('cuda') takes the first")
     properties = torch.cuda.get_device_properties(chosen)
     if properties.total_memory > 60e9:
         config = ModelConfig(32000, 4096, 8, 32, 8, 14336, max_position_embeddings=16384)

@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from torch import Tensor
+
+from course_lib.validate import check_int, check_seed, check_token_ids, check_type, checked_list
+
 KITCHEN = """\
 One cook runs this kitchen alone. Orders arrive on paper slips, some for a bowl of soup, others for whole banquets. \
 Soup guests want spoonful after spoonful, steadily; long waits between two sips annoy them. Banquet tables need hours \
@@ -46,11 +50,13 @@ class Vocabulary:
     """Token ids of the words and punctuation marks of some texts, in alphabetical order: 0, 1, 2, ..."""
 
     def __init__(self, texts: Iterable[str]) -> None:
+        texts = checked_list("texts", texts, str, "texts")
         self.words: list[str] = sorted({word for text in texts for word in _TOKEN.findall(text)})
         self._ids = {word: token_id for token_id, word in enumerate(self.words)}
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text. A word that none of the texts holds is a ValueError."""
+        check_type("text", text, str, "a text")
         words = _TOKEN.findall(text)
         unknown = sorted({word for word in words if word not in self._ids})
         if unknown:
@@ -62,7 +68,9 @@ class Vocabulary:
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """The text of some token ids. An id without a word, which a model may well produce, reads <its number>."""
-        words = (self.words[i] if 0 <= i < len(self.words) else f"<{i}>" for i in map(int, token_ids))
+        token_ids = token_ids.tolist() if isinstance(token_ids, Tensor) else token_ids
+        token_ids = checked_list("token_ids", token_ids, int, "ints")
+        words = (self.words[i] if 0 <= i < len(self.words) else f"<{i}>" for i in token_ids)
         return _NO_SPACE_BEFORE.sub(r"\1", " ".join(words))
 
 
@@ -81,6 +89,7 @@ def decode(token_ids: Iterable[int]) -> str:
 
 def repeated_pairs(token_ids: Sequence[int]) -> set[tuple[int, int]]:
     """The pairs of neighbours that occur more than once, counting the pair of the last token and the first."""
+    check_token_ids("token_ids", token_ids)
     seen: set[tuple[int, int]] = set()
     repeated: set[tuple[int, int]] = set()
     for pair in pairwise([*token_ids, *token_ids[:1]]):
@@ -91,10 +100,9 @@ def repeated_pairs(token_ids: Sequence[int]) -> set[tuple[int, int]]:
 def long_document(num_tokens: int, seed: int = 0, vocab_size: int = 1024) -> list[int]:
     """Random token ids without a repeated pair: a document of any length up to 4,000 tokens. The same seed, the same
     document."""
-    if not 3 <= num_tokens <= 4000:
-        raise ValueError(f"num_tokens must be from 3 to 4000, got {num_tokens}")
-    if vocab_size < 256:
-        raise ValueError(f"vocab_size must be at least 256, got {vocab_size}: fewer tokens make too few pairs")
+    check_int("num_tokens", num_tokens, 3, 4000)
+    check_seed(seed)
+    check_int("vocab_size", vocab_size, 256, hint="fewer tokens make too few pairs")
     generator = random.Random(seed)
     document = generator.sample(range(vocab_size), 2)
     pairs = {tuple(document)}
@@ -112,7 +120,9 @@ def prompt_for(document: str | Sequence[int]) -> list[int]:
 
     The right continuation is the document from its third token on, and after its end the document again.
     """
-    token_ids = encode(document) if isinstance(document, str) else list(document)
+    token_ids = encode(document) if isinstance(document, str) else document
+    check_token_ids("document", token_ids)
+    token_ids = list(token_ids)
     if len(token_ids) < 3:
         raise ValueError(f"a document must have at least 3 tokens, got {len(token_ids)}")
     return token_ids + token_ids[:2]

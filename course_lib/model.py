@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from course_lib.kv_cache import KVCache
 from course_lib.layers import Layer, ModelConfig, RMSNorm, Span, rotary_tables
-from course_lib.validate import check_device, check_dtype, check_int, check_type, checked_list, checked_tensor
+from course_lib.validate import check_device, check_dtype, check_seed, check_type, checked_list, checked_tensor
 
 __all__ = ["ModelConfig", "SequenceChunk", "ToyTransformer"]
 
@@ -42,7 +42,7 @@ class ToyTransformer(nn.Module):
                  dtype: torch.dtype = torch.float32) -> None:
         """Random weights, the same for the same seed and device."""
         check_type("config", config, ModelConfig, "a ModelConfig")
-        check_int("seed", seed, 0, 2**63 - 1)
+        check_seed(seed)
         check_dtype(dtype)
         device = check_device(device)
         super().__init__()

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
-LABEL = re.compile(r"([PD])(\d),?(\d+)")
+from course_lib.validate import check_int, check_type, checked_list
+
+LABEL = re.compile(r"([PD])(\d),?(\d{1,4})")
 DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 CHUNKS_IN_ORDER = "The chunks run in order, each in a later iteration than the one before"
@@ -67,7 +69,7 @@ def read(order: Any, labels: Iterable[str] | None = None) -> list[list[Unit]]:
         if found.count(one) > 1:
             raise OrderError(f"{one} stands {found.count(one)} times in the order; every unit runs once")
     if labels is not None:
-        wanted = [unit(label) for label in labels]
+        wanted = [unit(label) for label in checked_list("labels", labels, str, "labels such as 'P11'")]
         allowed = ", ".join(map(str, wanted))
         for one in found:
             if one not in wanted:
@@ -96,7 +98,9 @@ def judge(order: Any, labels: Sequence[str], num_iterations: int | None = None) 
     `labels`: the units to order. `num_iterations`: how many iterations it may take; None: one unit an iteration.
     OrderError when the order cannot be judged: it must hold every unit once.
     """
-    iterations = read(order, labels)
+    if num_iterations is not None:
+        check_int("num_iterations", num_iterations, 1)
+    iterations = read(order, checked_list("labels", labels, str, "labels such as 'P11'"))
     if num_iterations is None and any(len(iteration) > 1 for iteration in iterations):
         raise OrderError("there is one unit an iteration here: write a plain list of labels, ['P11', ...]")
     where = _where(iterations)
@@ -118,8 +122,12 @@ def plans(order: Any, num_tokens: Mapping[str, int]) -> list[dict[str, int]]:
 
     OrderError when the order is impossible: a plan does not know which chunk it computes, and would run it anyway.
     """
+    check_type("num_tokens", num_tokens, Mapping, "a dict from a chunk's label to its number of tokens")
     if problem := impossible(order):
         raise OrderError(f"This order is not executed: {problem}")
+    for one in chain.from_iterable(read(order)):
+        if one.kind == "P" and str(one) not in num_tokens:
+            raise KeyError(f"num_tokens has no size for the chunk {one}, only for {list(num_tokens)}; add it")
     return [{str(one.sequence): num_tokens[str(one)] if one.kind == "P" else 1 for one in iteration}
             for iteration in read(order)]
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from course_lib.cost_model import amounts
 from course_lib.request import Request
+from course_lib.short import show
+from course_lib.validate import check_fields, check_int, check_number, check_seed, check_type, checked_list
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class RooflineModel:
     per_context: float = 0.0
     per_decode: float = 0.0
     source: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, may_be_zero=vars(self).keys() - {"per_token"})  # `ridge` divides by it
 
     def __call__(self, spans: Iterable[tuple[int, int]]) -> float:
         """Seconds of the iteration that computes `num_tokens` tokens from `start_pos` on, for each span."""
@@ -51,6 +56,9 @@ class Measurement:
     name: str
     iterations: tuple[tuple[tuple[int, int], ...], ...]
     seconds: float
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def _prefill(source: str, length: int, seconds: float) -> Measurement:
@@ -101,6 +109,8 @@ YI_34B = RooflineModel(
 
 def predicted_seconds(model: RooflineModel, measurement: Measurement) -> float:
     """What the model says that the measurement should have taken."""
+    check_type("model", model, RooflineModel, "a RooflineModel")
+    check_type("measurement", measurement, Measurement, "a Measurement")
     return sum(model(spans) for spans in measurement.iterations)
 
 
@@ -108,7 +118,7 @@ def residuals(model: RooflineModel = YI_34B,
               measurements: Iterable[Measurement] = YI_34B_MEASUREMENTS) -> list[tuple[str, float, float, float]]:
     """For each measurement: name, published seconds, the model's seconds, and the model's relative error."""
     rows = []
-    for measurement in measurements:
+    for measurement in checked_list("measurements", measurements, Measurement, "Measurements"):
         seconds = predicted_seconds(model, measurement)
         rows.append((measurement.name, measurement.seconds, seconds, seconds / measurement.seconds - 1))
     return rows
@@ -126,9 +136,19 @@ def published_workload(lengths: tuple[tuple[int, int], tuple[int, int], int], nu
     Drawn from log-normal distributions with the dataset's median and 90th percentile; a request with more tokens than
     the dataset allows is drawn anew. All tokens are 0: for simulation only. ValueError for a rate that is not positive.
     """
-    if not 0 < rate < math.inf:
-        raise ValueError(f"rate must be a positive number of requests a second, got {rate}")
-    prompt_lengths, output_lengths, most = lengths
+    check_number("rate", rate, positive=True, hint="it counts requests a second")
+    check_int("num_requests", num_requests, 0)
+    check_seed(seed)
+    try:
+        prompt_lengths, output_lengths, most = lengths
+        for median, p90 in (prompt_lengths, output_lengths):
+            check_int("a median", median, 1)
+            check_int("a 90th percentile", p90, median)
+        # With fewer, hardly any request that is drawn would be short enough.
+        check_int("the most tokens of both together", most, prompt_lengths[0] + output_lengths[0])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"lengths must be like OPENCHAT_SHAREGPT4, {OPENCHAT_SHAREGPT4}, got {show(lengths)}: "
+                         f"{error}") from error
     generator = random.Random(seed)
     clock, requests = 0.0, []
     while len(requests) < num_requests:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from course_lib.model import ModelConfig, ToyTransformer
+from course_lib.validate import check_seed, check_type
 
 NUM_SLOTS = 5
 WORD, NOW, ONE_BACK, TWO_BACK, NEXT = range(NUM_SLOTS)
@@ -64,6 +65,8 @@ RECITING_CONFIG = ModelConfig(
 def word_codes(config: ModelConfig, seed: int = 0) -> Tensor:
     """One random code of +1 and -1 for each token, (vocab_size, code size). No two begin alike: their first entries,
     as many as there are slow pairs, differ, since layer 1 compares only those."""
+    _check_room(config)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     num_compared = len(_compared_pairs(config))
     numbers = torch.randperm(2**num_compared, generator=generator)[: config.vocab_size]
@@ -77,13 +80,12 @@ def reciting_weights(config: ModelConfig = RECITING_CONFIG, seed: int = 0) -> di
 
     A config without room for the circuit is a ValueError.
     """
-    _check_room(config)
+    codes = word_codes(config, seed)
     model = ToyTransformer(config)
     weights = {name: torch.zeros_like(value, dtype=torch.float32) for name, value in model.state_dict().items()}
     for name, weight in weights.items():
         if "norm" in name:
             weight.fill_(1.0)
-    codes = word_codes(config, seed)
     weights["model.embed_tokens.weight"][:, _slot(config, WORD)] = codes
     weights["model.embed_tokens.weight"][:, CONSTANT] = 1.0
     _program_looking_back(weights, config)
@@ -176,9 +178,13 @@ def _slot(config: ModelConfig, index: int) -> slice:
 
 
 def _check_room(config: ModelConfig) -> None:
+    check_type("config", config, ModelConfig, "a ModelConfig")
     heads_per_kv_head = config.num_attention_heads // config.num_key_value_heads
     max_vocab_size = 2 ** len(_compared_pairs(config))
     requirements = (
+        (_code_size(config) > 0, f"hidden_size must be at least {NUM_SLOTS + 1}, got {config.hidden_size}"),
+        (len(_slow_pairs(config)) < config.head_dim // 2, f"max_position_embeddings must be more, got "
+                                                          f"{config.max_position_embeddings}"),
         (config.num_hidden_layers >= 2, f"num_hidden_layers must be at least 2, got {config.num_hidden_layers}"),
         (heads_per_kv_head >= 3, "num_attention_heads / num_key_value_heads must be at least 3, "
                                  f"got {config.num_attention_heads} / {config.num_key_value_heads}"),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from course_lib.kv_cache import KVCache
 from course_lib.model import ToyTransformer
+from course_lib.validate import check_type
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RecordingModel:
     """Stands in front of a ToyTransformer, does what it does, and logs each `forward_chunk` call in `calls`."""
 
     def __init__(self, model: ToyTransformer) -> None:
+        check_type("model", model, ToyTransformer, "a ToyTransformer")
         self.model = model
         self.config = model.config
         self.calls: list[ForwardCall] = []
@@ -42,6 +44,7 @@ class RecordingModel:
 
     def forward_chunk(self, token_ids: Sequence[int], positions: Tensor, mask: Tensor, cache: KVCache) -> Tensor:
         """The model's `forward_chunk`, timed until the device is done."""
+        check_type("cache", cache, KVCache, "a KVCache, made with new_cache()")
         before = cache.num_computed_tokens
         self._wait()
         start = time.perf_counter()

@@ -13,6 +13,12 @@ class _Short(reprlib.Repr):
     def repr_float(self, value: float, level: int) -> str:
         return repr(float(f"{value:.10g}"))  # 0.3 for 0.1 + 0.2: the rounding in the last digits is not what differs
 
+    def repr_int(self, value: int, level: int) -> str:
+        try:
+            return super().repr_int(value, level)
+        except ValueError:  # too many digits for Python to write down
+            return f"<an int of {value.bit_length()} bits>"
+
     def repr_dict(self, value: dict, level: int) -> str:
         if level <= 0:
             return "{...}" if value else "{}"
@@ -30,6 +36,8 @@ _short.maxlevel = 4
 def show(value: Any) -> str:
     """`value` on one line, cut where it is long; a small mask whole, other tensors by shape, dtype and first values."""
     if isinstance(value, torch.Tensor):
+        if value.is_meta or value.layout != torch.strided:
+            return f"tensor of shape {tuple(value.shape)}, {value.dtype}, without values to show"
         value = value.detach().cpu()
         if value.dtype == torch.bool and value.dim() == 2 and value.numel() <= 48:
             return f"tensor of shape {tuple(value.shape)}, torch.bool, rows {value.int().tolist()}"

@@ -5,7 +5,7 @@ none, and NumPy's or torch's are refused, since JSON and the grader know neither
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
@@ -53,6 +53,35 @@ def check_number(name: str, value: Any, minimum: float = -math.inf, *, positive:
     allowed += f" of at least {minimum:g}" if minimum > -math.inf and not positive else ""
     kind = ValueError if is_number else TypeError
     raise kind(f"{name} must be {allowed}, got {show(value) if is_number else _got(value)}{_then(hint)}")
+
+
+def checked_numbers(name: str, values: Any, *, positive: bool = False) -> list[float]:
+    """`values` as a list of at least one finite number, each of them at least 0 or, where it must be, positive."""
+    values = checked_list(name, values, (int, float), "numbers")
+    for place, value in enumerate(values):
+        check_number(f"{name}[{place}]", value, 0, positive=positive)
+    if not values:
+        raise ValueError(f"{name} must be a list of at least one number, got []")
+    return values
+
+
+def checked_rows(name: str, rows: Any, columns: Sequence[str]) -> list[Any]:
+    """`rows` as a list of at least one object that has these attributes, each a finite number."""
+    rows = checked_list(name, rows, object, "rows")
+    if not rows:
+        raise ValueError(f"{name} is empty; pass at least one row with {', '.join(columns)}")
+    for place, row in enumerate(rows):
+        for column in columns:
+            if not hasattr(row, column):
+                raise TypeError(f"{name} must be a list of rows with {', '.join(columns)}, got {_got(row)} at place "
+                                f"{place}, which has no {column}")
+            check_number(f"{column} of {name}[{place}]", getattr(row, column))
+    return rows
+
+
+def check_seed(seed: Any) -> None:
+    """`seed` must be an int that random and torch both take."""
+    check_int("seed", seed, 0, 2**63 - 1)
 
 
 def check_token_ids(name: str, value: Any) -> None:

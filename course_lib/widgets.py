@@ -13,6 +13,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from course_lib.text_bar import tqdm
+from course_lib.validate import check_type, checked_list, checked_rows
 
 TOOLTIPS = {
     "up": "Move {} one place up",
@@ -57,6 +58,8 @@ class Ordering(KeptAsText):
     """
 
     def __init__(self, labels: Sequence[str], name: str, leave_out: bool, share_iterations: bool) -> None:
+        labels = checked_list("labels", labels, str, "texts")
+        check_type("name", name, str, "a text: the name of the variable")
         if not labels or len(set(labels)) < len(labels):
             raise ValueError(f"labels must be at least one text, each another, got {list(labels)}")
         self._name, self._share = name, share_iterations
@@ -94,6 +97,9 @@ class Ordering(KeptAsText):
 
     def press(self, label: str, action: str) -> None:
         """Does what a click on the button `action` ("up", "down", ...) beside `label` does."""
+        if label not in self._labels or action not in self.buttons[0]:
+            raise ValueError(f"label must be one of {self._labels} and action one of {list(self.buttons[0])}, got "
+                             f"{label!r} and {action!r}")
         self.buttons[self._labels.index(label)][action].click()
 
     def _iterations(self) -> list[int]:
@@ -181,8 +187,8 @@ class Explorer(KeptAsText):
     """The slider, a line with both numbers, and the picture of the chosen budget."""
 
     def __init__(self, rows: Sequence[SweepRow], picture: Callable[[int], HasHtml]) -> None:
-        if not rows:
-            raise ValueError("rows is empty; pass at least one row with budget, throughput and p99_tbt")
+        rows = checked_rows("rows", rows, ("budget", "throughput", "p99_tbt"))
+        check_type("picture", picture, Callable, "a function from a budget to its picture")
         ordered = sorted(rows, key=lambda row: row.budget)
         self._lines = {row.budget: f"budget {row.budget}: {row.throughput:.1f} tokens/s, "
                                    f"P99 time between tokens {1000 * row.p99_tbt:.0f} ms" for row in ordered}

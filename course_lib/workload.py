@@ -3,6 +3,8 @@
 import random
 
 from course_lib.request import Request
+from course_lib.short import show
+from course_lib.validate import check_int, check_number, check_seed
 
 
 def running_example(prompt_1: int = 24, prompt_2: int = 8, vocab_size: int = 1024, seed: int = 0) -> list[Request]:
@@ -11,6 +13,10 @@ def running_example(prompt_1: int = 24, prompt_2: int = 8, vocab_size: int = 102
     `prompt_1`, `prompt_2`: prompt lengths in tokens. Sequence 1 generates three tokens. Both are there from the
     start: a prologue of one iteration, {"2": prompt_2}, makes sequence 2 the one that is already generating.
     """
+    check_int("prompt_1", prompt_1, 1)
+    check_int("prompt_2", prompt_2, 1)
+    check_int("vocab_size", vocab_size, 1)
+    check_seed(seed)
     generator = random.Random(seed)
     prompts = [[generator.randrange(vocab_size) for _ in range(length)] for length in (prompt_1, prompt_2)]
     return [Request("1", prompts[0], max_tokens=3), Request("2", prompts[1], max_tokens=4)]
@@ -46,14 +52,15 @@ def mixed_workload(num_chats: int = 6, num_documents: int = 2, chat_rate: float 
 def _stream(kind: str, num_requests: int, rate: float, prompt_tokens: tuple[int, int],
             output_tokens: tuple[int, int], vocab_size: int, seed: int) -> list[Request]:
     """Requests of one kind, from a random generator of their own: other kinds do not change them."""
-    if num_requests < 0:
-        raise ValueError(f"a number of requests must be 0 or more, got {num_requests} for {kind}s")
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"a rate must be a positive number of requests a second, got {rate} for {kind}s")
-    for name, (fewest, most) in {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}.items():
-        if not 1 <= fewest <= most:
-            raise ValueError(f"{name} must be (fewest, most) with 1 <= fewest <= most, got {(fewest, most)} "
-                             f"for {kind}s")
+    check_int(f"the number of {kind}s", num_requests, 0)
+    check_number(f"the rate of {kind}s", rate, positive=True, hint="it counts requests a second")
+    for name, span in {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}.items():
+        is_pair = isinstance(span, (tuple, list)) and [*map(type, span)] == [int, int]
+        if not is_pair or not 1 <= span[0] <= span[1]:
+            raise ValueError(f"{name} of {kind}s must be two ints (fewest, most) with 1 <= fewest <= most, got "
+                             f"{show(span)}")
+    check_int("vocab_size", vocab_size, 1)
+    check_seed(seed)
     generator = random.Random(f"{kind} {seed}")
     arrival_time, requests = 0.0, []
     for number in range(1, num_requests + 1):

@@ -67,10 +67,10 @@ def test_no_requests_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"num_chats": -1}, "0 or more, got -1 for chats"),
-    ({"document_rate": 0}, "positive number of requests a second, got 0 for documents"),
-    ({"chat_prompt_tokens": (0, 4)}, r"prompt_tokens must be .* got \(0, 4\) for chats"),
-    ({"document_output_tokens": (5, 4)}, r"output_tokens must be .* got \(5, 4\) for documents"),
+    ({"num_chats": -1}, "the number of chats must be at least 0, got -1"),
+    ({"document_rate": 0}, "the rate of documents must be a positive number, got 0; it counts requests a second"),
+    ({"chat_prompt_tokens": (0, 4)}, r"prompt_tokens of chats must be .* got \(0, 4\)"),
+    ({"document_output_tokens": (5, 4)}, r"output_tokens of documents must be .* got \(5, 4\)"),
 ])
 def test_bad_settings_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
