@@ -38,6 +38,9 @@ def _meeting(rows: Rows, slo: float, column: str = "p99_tbt") -> Rows:
 # What each misconception answers; one is named if it explains all answers of the learner, the right ones too.
 FLAWED_PICKS: list[tuple[str, Callable[[Rows, float], object]]] = [
     ("slo_ignored", lambda rows, slo: _or_none(lambda them: _best(them)["budget"], rows)),
+    ("slo_ignored", lambda rows, slo: _best(rows)["budget"]),
+    ("best_or_nothing", lambda rows, slo: _or_none(lambda them: right_pick([_best(them)], slo), rows)),
+    ("best_or_nothing", lambda rows, slo: right_pick([_best(rows)], slo)),
     ("strict", lambda rows, slo: right_pick([row for row in rows if row["p99_tbt"] < slo], slo)),
     ("largest_budget", lambda rows, slo: max((row["budget"] for row in _meeting(rows, slo)), default=None)),
     ("smallest_budget", lambda rows, slo: min((row["budget"] for row in _meeting(rows, slo)), default=None)),
@@ -50,6 +53,8 @@ FLAWED_PICKS: list[tuple[str, Callable[[Rows, float], object]]] = [
     ("least_bad", lambda rows, slo: right_pick(rows, slo) or _or_none(
         lambda them: min(them, key=lambda row: row["p99_tbt"])["budget"], rows)),
     ("least_bad", lambda rows, slo: right_pick(rows, slo) or _or_none(lambda them: _best(them)["budget"], rows)),
+    ("least_bad", lambda rows, slo: right_pick(rows, slo) or min(rows, key=lambda row: row["p99_tbt"])["budget"]),
+    ("zero_for_none", lambda rows, slo: right_pick(rows, slo) or 0),
     ("none_is_error", lambda rows, slo: _best(_meeting(rows, slo))["budget"]),
     ("returns_row", lambda rows, slo: _or_none(_best, _meeting(rows, slo))),
     ("max_instead", lambda rows, slo: _or_none(lambda them: _best(them)["budget"], _meeting(rows, slo, "max_tbt"))),

@@ -15,6 +15,8 @@ from course_lib.request import Request
 from course_lib.scheduler import PrefillFirstScheduler, SchedulerConfig
 from course_lib.trace import Trace
 
+NOT_MADE = -1  # the number of a scheduler that make_scheduler has not made
+
 TokenTimes = dict[str, tuple[float, list[float]]]  # request id -> arrival, times of its output tokens
 
 
@@ -50,6 +52,10 @@ def flawed_rows(right: dict[str, float], times: TokenTimes) -> list[tuple[dict[s
         ({"p99_tbt": right["max_tbt"]}, "p99_is_max"),
         ({"max_tbt": right["p99_tbt"]}, "max_is_p99"),
         ({"p99_tbt": p99(all_waits), "max_tbt": max(all_waits)}, "with_ttft"),
+        ({"p99_tbt": right["max_tbt"], "max_tbt": right["p99_tbt"]}, "fields_swapped"),
+        *(({"p99_tbt": statistics.quantiles(sum(by_request, []), n=100, method=method)[98]}, "interpolated")
+          for method in ("exclusive", "inclusive") if len(sum(by_request, [])) > 1),
+        ({"median_ttft": statistics.median_low(first_tokens)}, "rank_median"),
         ({"median_ttft": statistics.mean(first_tokens)}, "mean_ttft"),
         ({name: 1000 * right[name] for name in ("p99_tbt", "max_tbt", "median_ttft")}, "milliseconds"),
     ]
@@ -68,7 +74,7 @@ def stalling_run() -> tuple[Trace, TokenTimes]:
     """Some 250 gaps, a few of them stalls by a long prompt, in which every misconception makes a row of its own."""
     while True:
         chats = [Request(f"chat {number}", [1] * random.randint(2, 30), random.randint(40, 60),
-                         arrival_time=random.uniform(2, 8) + 15 * number) for number in range(random.randint(5, 6))]
+                         arrival_time=random.uniform(2, 8) + 15 * number) for number in range(5)]
         document = Request("document", [1] * random.randint(150, 400), 2, arrival_time=random.uniform(60, 90))
         trace, times = simulated_run([*chats, document])
         right = right_row(0, times, trace.iterations[-1].end)

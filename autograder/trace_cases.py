@@ -74,6 +74,11 @@ def _same(got: Any, expected: Any) -> bool:
     return isinstance(got, int | float) and abs(got - expected) < TOLERANCE
 
 
+def all_right(cases: list[Case]) -> bool:
+    """Whether every case has come out right."""
+    return all(case.error is None and _same(case.got, case.expected) for case in cases)
+
+
 def tally_cases(tally: Tally, name: str, cases: list[Case], cause: str | None) -> None:
     """Books every case; `cause` is the misconception behind those that failed."""
     for case in cases:

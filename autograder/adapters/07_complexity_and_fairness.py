@@ -55,6 +55,7 @@ def preempt_tail(learner: Learner, payload: dict, ask: Ask) -> dict:
         "num_computed_tokens": {key: _plain_int(request.num_computed_tokens) for key, request in everybody.items()},
         "outputs": {key: list(request.output_token_ids) for key, request in everybody.items()},
         "free": scheduler.num_free_blocks,
+        "held": {key: blocks for key, blocks in scheduler.blocks_held.items() if blocks},
     }
 
 

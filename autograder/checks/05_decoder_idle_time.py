@@ -18,7 +18,7 @@ from autograder.random_traces import (
     waits,
     working_iterations,
 )
-from autograder.trace_cases import Case, Wrong, common_cause, run_cases, tally_cases
+from autograder.trace_cases import Case, Wrong, all_right, common_cause, run_cases, tally_cases
 from course_lib.trace import Iteration, RequestInfo, Trace
 
 MISCONCEPTIONS = {
@@ -167,13 +167,16 @@ def _cause(cases: list[Case], wrong: Wrong) -> str | None:
     return MISCONCEPTIONS.get(common_cause(cases, wrong))
 
 
-def _edge_cases(call: Call, tally: Tally, name: str, cases: list[Case], misconception: str) -> None:
-    """Cases whose right answer is the empty one; any other answer, or an error, is the one misconception."""
+def _edge_cases(call: Call, tally: Tally, name: str, cases: list[Case], misconception: str, others: list[Case]) -> None:
+    """Cases whose right answer is the empty one; any other answer, or an error, is the one misconception.
+
+    Where the `others` are wrong already, their mistake shows here, too: then nothing is named.
+    """
     run_cases(call, cases)
-    tally_cases(tally, name, cases, MISCONCEPTIONS[misconception])
+    tally_cases(tally, name, cases, MISCONCEPTIONS[misconception] if all_right(others) else None)
 
 
-def _few_tokens(call: Call, tally: Tally, name: str, requirement: str, expected: Any) -> None:
+def _few_tokens(call: Call, tally: Tally, name: str, requirement: str, expected: Any, others: list[Case]) -> None:
     """One token, none at all, and an id that is not there."""
     counts: list[int] = []
     while 1 not in counts:
@@ -181,13 +184,14 @@ def _few_tokens(call: Call, tally: Tally, name: str, requirement: str, expected:
         counts = [len(token_iterations(trace, info)) for info in trace.requests]
     cases = [Case(requirement, trace, info, expected) for info, count in zip(trace.requests, counts, strict=True)
              if count < 2]
-    _edge_cases(call, tally, name, cases, "one_token")
+    _edge_cases(call, tally, name, cases, "one_token", others)
     try:
         got = call({"trace": trace.to_json(), "request_id": "nobody"})["value"]
         message = f'Input:            {name}(trace, "nobody")\nExpected:         KeyError\nGot:              {got!r}'
         tally.true(requirement, False, message, MISCONCEPTIONS["unknown_id"])
     except LearnerError as error:
-        tally.true(requirement, error.type_name == "KeyError", str(error), MISCONCEPTIONS["unknown_id"])
+        message = f'Input:            {name}(trace, "nobody")\nExpected:         KeyError\n{error}'
+        tally.true(requirement, error.type_name == "KeyError", message, MISCONCEPTIONS["unknown_id"])
 
 
 def _with_tokens(trace: Trace, least: int) -> list[RequestInfo]:
@@ -214,7 +218,7 @@ def ttft(call: Call) -> Result:
     tally_cases(tally, "ttft", cases, _cause(cases, WRONG_TTFT))
     trace = trace_amid_a_prompt()
     without = [Case("no token: None", trace, info, None) for info in trace.requests]
-    _edge_cases(call, tally, "ttft", without, "ttft_none")
+    _edge_cases(call, tally, "ttft", without, "ttft_none", cases)
     return tally.result()
 
 
@@ -235,7 +239,7 @@ def _about_gaps(call: Call, name: str, answer: Callable[[list[Iteration]], Any],
              for requirement, trace in _traces() for info in _with_tokens(trace, 2)]
     run_cases(call, cases)
     tally_cases(tally, name, cases, _cause(cases, wrong))
-    _few_tokens(call, tally, name, few, empty)
+    _few_tokens(call, tally, name, few, empty, cases)
     return tally.result()
 
 
@@ -254,7 +258,7 @@ def throughput(call: Call) -> Result:
     tally_cases(tally, "throughput", cases, _cause(cases, WRONG_THROUGHPUT))
     empty = [Trace((), ()), replace(cases[0].trace, iterations=())]
     _edge_cases(call, tally, "throughput", [Case("no iterations: 0.0", trace, None, 0.0) for trace in empty],
-                "empty_trace")
+                "empty_trace", cases)
     return tally.result()
 
 

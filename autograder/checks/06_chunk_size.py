@@ -19,7 +19,7 @@ from autograder.budget_picks import (
 )
 from autograder.checking import Call, LearnerError, Result, Tally
 from autograder.common_checks import check_choice, check_prediction
-from autograder.sweep_log import EventLog, flawed_rows, right_row, simulated_run, stalling_run
+from autograder.sweep_log import NOT_MADE, EventLog, flawed_rows, right_row, simulated_run, stalling_run
 from course_lib.checks import differs, show
 from course_lib.cost_model import CostModel
 from course_lib.request import Request
@@ -33,6 +33,9 @@ MISCONCEPTIONS = {
                   "one gap in a hundred be longer.",
     "max_is_p99": "max_tbt is the longest of all gaps, not the P99.",
     "with_ttft": "The time to the first token is among the gaps; TBT begins with the second token.",
+    "fields_swapped": "P99 and max TBT are swapped: in a Row the P99 comes first.",
+    "interpolated": "This percentile lies between two gaps; by the nearest-rank rule it is one of them.",
+    "rank_median": "This is one of the TTFTs; the median of an even number is the mean of the middle two.",
     "mean_ttft": "This is the mean TTFT; asked is the median over the requests.",
     "milliseconds": "Times in a Row are in seconds.",
     "no_gaps": "When no request has two tokens there are no gaps: P99 and max TBT are 0.0, not an error.",
@@ -40,6 +43,8 @@ MISCONCEPTIONS = {
                        "make_requests() for every budget.",
     "scheduler_reused": "One scheduler serves several rows, and keeps the budget it was made with: call "
                         "make_scheduler(budget) for every budget.",
+    "own_requests": "The runs do not serve the requests that make_requests makes: call it for every budget.",
+    "own_scheduler": "The runs do not use the schedulers that make_scheduler makes: call it with every budget.",
     "same_budget": "Every scheduler is made with the same budget; each row needs one with its own.",
     "own_executor": "The runs did not use the given executor, so the clock is another one.",
     "return_in_loop": "There is only the first row: the `return` stands inside the loop.",
@@ -47,6 +52,9 @@ MISCONCEPTIONS = {
     "budgets_twice": "`budgets` is gone through twice; an iterator is empty after the first time.",
     "last_trace": "Every row describes the same run; make each row from the trace of its own budget.",
     "slo_ignored": "The SLO is not looked at: this is the highest throughput of all rows.",
+    "best_or_nothing": "The row with the highest throughput breaks the promise, but others may keep it: leave out "
+                       "those that break it first, then choose.",
+    "zero_for_none": "No row meets the SLO: the answer is None. A 0 would be taken for a budget.",
     "strict": "A P99 TBT equal to the SLO meets it: compare with <=.",
     "largest_budget": "The largest budget that meets the SLO does not always have the highest throughput.",
     "smallest_budget": "The smallest budget that meets the SLO is safe, but asked is the highest throughput.",
@@ -159,9 +167,11 @@ def _one_sweep(call: Call, tally: Tally, budgets: list[int]) -> None:
                               (sorted(budgets, reverse=True), "rows_sorted")]))
     tally.true(FRESH_REQUESTS, log.num_requests_made >= len(budgets),
                f"Input:            {given}\nExpected:         make_requests() called for each row\n"
-               f"Got:              {log.num_requests_made} calls")
-    causes = [(len(log.budgets) < len(budgets), "scheduler_reused"), (len(set(log.budgets)) == 1, "same_budget")]
-    tally.true(FRESH_SCHEDULERS, set(budgets) <= set(log.budgets),
+               f"Got:              {log.num_requests_made} calls",
+               MISCONCEPTIONS["own_requests"] if log.num_requests_made == 0 else None)
+    causes = [(NOT_MADE in log.plans, "own_scheduler"),
+              (len(log.budgets) < len(budgets), "scheduler_reused"), (len(set(log.budgets)) == 1, "same_budget")]
+    tally.true(FRESH_SCHEDULERS, set(budgets) <= set(log.budgets) and NOT_MADE not in log.plans,
                f"Input:            {given}\nExpected:         make_scheduler called with each of {budgets}\n"
                f"Got:              called with {log.budgets}",
                next((MISCONCEPTIONS[name] for holds, name in causes if holds), None))
@@ -173,7 +183,7 @@ def _compare_with_log(tally: Tally, log: EventLog, rows: list[dict], requests: l
     if not log.plans:
         tally.true(AS_LOGGED, False, f"Input: {given}\nThe given executor executed nothing.",
                    MISCONCEPTIONS["own_executor"])
-    logged = {log.budgets[number]: log.row(number, requests) for number in log.plans}
+    logged = {log.budgets[number]: log.row(number, requests) for number in log.plans if number != NOT_MADE}
     for row in rows if logged else ():
         budget = row.get("budget")
         right = logged.get(budget)

@@ -13,6 +13,8 @@ MISCONCEPTIONS = {
     "whole_prompt_unit": "A unit is one chunk of at most chunk_size tokens, not all that is left of a prompt.",
     "shared_chunk": "The chunk is shared out among the requests; every request gets a unit of its own.",
     "departed": "A finished request has departed and gets no unit.",
+    "behind_finished": "Who stands behind a finished request gets nothing: a `break`, or a list changed while looping "
+                       "over it.",
     "prompt_only": "The work left counts the output too: num_tokens, not num_prompt_tokens.",
     "one_each_turn": "Only one request gets a unit; in a cycle every active request gets one.",
     "decodes_only": "Requests amid their prompt get nothing as long as others can decode; a cycle serves all.",
@@ -21,12 +23,16 @@ MISCONCEPTIONS = {
     "rounded_down": "The number of blocks is rounded down; a block that is begun counts as a whole one.",
     "one_too_many": "One block too many where the tokens fill their blocks exactly: round up, do not add one.",
     "new_tokens_alone": "The new tokens are rounded up by themselves; its last block may have places left for them.",
+    "held_unused": "Counted from the blocks that its computed tokens fill; it may hold more than these already.",
+    "adds_held": "The blocks it holds are added, not taken off: the minus in front turns the whole parenthesis round.",
     "below_zero": "A request that holds more blocks than it needs, needs 0 new ones, not fewer.",
     "in_tokens": "This is a number of tokens; memory comes in blocks of block_size tokens.",
     "progress_kept": "The preempted request keeps its progress, but its keys and values are gone with its blocks.",
     "prompt_kept": "The preempted request counts as if its prompt were still in memory; that is gone too.",
     "outputs_lost": "The outputs of the preempted request are lost; they stay, its user has read them already.",
     "blocks_kept": "The blocks of the preempted request are not given back to the pool.",
+    "still_held": "Its blocks are free again, but it still counts as holding them: `free` keeps both books.",
+    "not_queued": "The preempted request is in no queue any more: nobody will ever run it.",
     "end_of_queue": "The preempted request comes to the end of `waiting`; it goes to the front.",
     "not_reported": "A request is preempted but not named in the SchedulerOutput: the engine would keep its cache.",
     "not_the_tail": "Somebody else than the last of `running` is preempted.",
@@ -128,9 +134,20 @@ def _wrong_cycles(cycle: list[Progress], chunk_size: int) -> list[tuple[dict[str
         ({key: min(tokens, max(1, chunk_size // len(active))) for key, tokens in right.items()}, "shared_chunk"),
         (prompts, "prompt_only"),
         ({key: tokens for key, tokens in prompts.items() if tokens > 0}, "prompt_only"),
+        *((plan, "behind_finished") for plan in _cut_short(cycle, right)),
         (dict(list(right.items())[:1]), "one_each_turn"),
         ({one.request_id: 1 for one in active if one.num_output_tokens}, "decodes_only"),
     ]
+
+
+def _cut_short(cycle: list[Progress], right: dict[str, int]) -> list[dict[str, int]]:
+    """The plan up to the first finished request, and the one without whoever stands right behind one."""
+    finished = [one.request_id not in right for one in cycle]
+    first = finished.index(True) if any(finished) else len(cycle)
+    behind = [index for index in range(1, len(cycle)) if finished[index - 1]]
+    return [{one.request_id: right[one.request_id] for one in cycle[:first]},
+            {one.request_id: right[one.request_id] for index, one in enumerate(cycle)
+             if not finished[index] and index not in behind}]
 
 
 def blocks_needed(call: Call) -> Result:
@@ -150,6 +167,10 @@ def blocks_needed(call: Call) -> Result:
     case = [needed * size - 2, random.randint(1, 2), needed + spare, size]
     tally.equal(more, call({"cases": [case]})["blocks"][0], 0, given=f"blocks_needed({', '.join(map(str, case))})",
                 wrong=_named([(-spare, "below_zero")]))
+    case = [needed * size - 2, random.randint(3, 2 + spare * size), needed + spare, size]
+    begun = -(-sum(case[:2]) // size) - needed  # blocks that the new tokens begin; it holds them all
+    tally.equal(more, call({"cases": [case]})["blocks"][0], 0, given=f"blocks_needed({', '.join(map(str, case))})",
+                wrong=_named([(begun, "held_unused"), (begun - spare, "below_zero")]))
     return tally.result()
 
 
@@ -172,7 +193,7 @@ def _wrong_blocks(case: list[int]) -> list[tuple[int, str]]:
     total = computed + new
     answers = [(-(-total // size), "held_ignored"), (total // size - held, "rounded_down"),
                (total // size + 1 - held, "one_too_many"), (-(-new // size), "new_tokens_alone"), (new, "in_tokens"),
-               (total, "in_tokens"), (total - held * size, "in_tokens")]
+               (total, "in_tokens"), (total - held * size, "in_tokens"), (-(-total // size) + held, "adds_held")]
     return list(dict.fromkeys(one for one in answers if one[0] != -(-total // size) - held))
 
 
@@ -195,10 +216,14 @@ def preempt_tail(call: Call) -> Result:
         tally.equal("the last of `running`, returned", got["returned"], gone, given=f"{given}: whom it returns")
         tally.equal("the last of `running`, returned", got["running"], names[0][:-times], given=f"{given}: running")
         tally.equal("to the front of `waiting`", got["waiting"], gone[::-1] + names[1], given=f"{given}: waiting",
-                    wrong=_named([(names[1] + gone, "end_of_queue"), (names[1] + gone[::-1], "end_of_queue")]))
+                    wrong=_named([(names[1] + gone, "end_of_queue"), (names[1] + gone[::-1], "end_of_queue"),
+                                  (names[1], "not_queued")]))
         tally.equal("blocks go back to the pool", got["free"],
                     config["num_kv_blocks"] - sum(blocks[:-times]), given=f"{given}: free blocks",
                     wrong=_named([(config["num_kv_blocks"] - sum(blocks), "blocks_kept")]))
+        held = dict(zip(names[0], blocks, strict=True))
+        tally.equal("blocks go back to the pool", got["held"], {name: held[name] for name in names[0][:-times]},
+                    given=f"{given}: blocks held", wrong=_named([(held, "still_held")]))
         everybody = running + waiting
         computed = {one.request_id: 0 if one.request_id in gone else one.num_computed_tokens for one in everybody}
         kept = {one.request_id: one.num_computed_tokens for one in everybody}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from autograder.checking import Call, LearnerError, Result, Tally
 from autograder.common_checks import check_choice, check_prediction
-from autograder.plan_search import GRID, RULES, Case, drawn_case
+from autograder.plan_search import GRID, RULES, Case, drawn_case, right_plan
 from autograder.serving import Figures, Plan, nearest_rank, serve
 from course_lib.checks import differs, explain
 from course_lib.cost_model import CostModel
@@ -238,7 +238,15 @@ def _cause(answers: list[tuple[Case, Plan | None]]) -> str | None:
         return MISCONCEPTIONS["grid_ignored"]
     fitting = [name for name, rule in RULES.items()
                if answers and all(rule(case.outcomes, case.promise) == got for case, got in answers)]
+    for name, clock in {"clock_ignored": YI_34B, "hand_clock": HAND_CLOCK}.items():
+        if not fitting and answers and all(_on_clock(case, clock) == got for case, got in answers):
+            fitting.append(name)
     return MISCONCEPTIONS[fitting[0]] if fitting else None
+
+
+def _on_clock(case: Case, clock: CostModel | RooflineModel) -> Plan | None:
+    """What is right on another clock."""
+    return right_plan({plan: serve(case.jobs, plan, clock) for plan in case.outcomes}, case.promise)
 
 
 def _message(case: Case, got: Plan | None) -> str:

@@ -226,6 +226,8 @@ with checks.exercise("ttft") as check:
         (4.0, "The token comes at the end of the iteration that samples it: not at its start, nor after a first chunk."),
         (7.0, "This is the last token's time; asked is the first."),
         (0.5, "This is another request's token: compare work.request_id."),
+        (6.5, "Counted from the run's first iteration; count from the request's arrival."),
+        (6000.0, "These are milliseconds; asked are seconds."),
         (None, "Nothing came back: either `return` is missing, or the search stops at the first piece of work that does "
                "not fit."),
     ])
@@ -278,6 +280,8 @@ with checks.exercise("tbt") as check:
         ([1.5, 0.5, 5.0, 3.5], "The time from the arrival to the first token is the TTFT; TBT begins with the second."),
         ([1, 2, 3], "These are iterations; asked are seconds."),
         ([0.5, 2.0, 0.5], "These are lengths of iterations; asked is from token to token."),
+        ([0.5, 5.5, 9.0], "Each is counted from the first token; asked is the gap from one token to the next."),
+        ([-0.5, -5.0, -3.5], "The subtraction is turned round."),
         ([3.0, 3.5, 8.5, 12.0], "These are times on the clock; asked are the gaps."),
         (9.0 / 3, "This is the mean of the gaps (TPOT); asked is each gap."),
     ])
@@ -352,6 +356,8 @@ with checks.exercise("decoder_idle_time") as check:
               "time after the last token is counted."),
         (2.0, "This is the mean wait, or the number of waits; asked is their sum in seconds."),
         ([0.0, 3.0, 3.0], "These are the waits; return their sum."),
+        (2.5, "This is the time in which the server ran nothing; this sequence also waits while others run."),
+        (-6.0, "The subtraction is turned round."),
         (8.5, "Time after the last token does not count."),
         (5.5, "Only the time in which iterations ran is counted; waiting for an idle server is waiting too."),
         (6.5, "The wait before the first token does not count: that is the TTFT's business."),

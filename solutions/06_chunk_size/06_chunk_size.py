@@ -237,7 +237,8 @@ with checks.exercise("row_of") as check:
                 wrong=[(by_hand | {"median_ttft": 10 / 3}, "This is the mean TTFT; asked is the median.")])
     one_stall = [Request("d", [0] * 4, 150), Request("e", [0] * 24, 1, arrival_time=9.0)]
     check.equal(row_of(30, finished(30, one_stall)).p99_tbt, 1.125, given="P99 TBT of 149 gaps, one of them a stall",
-                wrong=[(4.125, "This is the longest gap; the P99 lets one gap in a hundred be longer.")])
+                wrong=[(4.125, "This is the longest gap; the P99 lets one gap in a hundred be longer."),
+                       (2.625, "This lies between two gaps; by the nearest-rank rule the P99 is one of them.")])
     uneven = [Request("f", [0] * 4, 9), Request("d", [0] * 4, 250), Request("e", [0] * 24, 1, arrival_time=5.0)]
     trace = run(StallFreeScheduler(SchedulerConfig(30, 4)), uneven, SimulatedExecutor(HAND_CLOCK))
     row = row_of(30, trace)
@@ -298,8 +299,8 @@ with checks.exercise("sweep") as check:
         return example_scheduler(budget)
 
     rows = sweep(logged_requests, logged_scheduler, [9, 25], SimulatedExecutor(HAND_CLOCK))
-    check.true(isinstance(rows, list | tuple),
-               f"sweep must return a list of rows, got {checks.show(rows)}: is there a return?")
+    check.true(isinstance(rows, list | tuple), f"sweep must return a list of rows, got {checks.show(rows)}"
+               f"{': is there a return?' if rows is None else ''}")
     for row in rows:
         check.true(isinstance(row, Row), f"An item is a {type(row).__name__}, not a Row: call row_of on "
                                          f"{'it' if isinstance(row, Trace) else 'the trace of each run'}.")
@@ -523,7 +524,8 @@ with checks.exercise("pick_budget") as check:
         (1024, "1024 has the highest throughput, but a P99 TBT of 0.30 s."),
         (2048, "2048 has the highest throughput, but a P99 TBT of 0.55 s."),
         (hand_rows[3], "Return the budget, not the row."),
-        (None, "None although 256 and 512 meet it: units (seconds), or a missing return?"),
+        (None, "None although 256 and 512 meet it. Do you look at the best row of all only? Leave out those that break "
+               "the SLO first. Or is it units (seconds), or a missing return?"),
     ])
     check.equal(pick_budget(hand_rows, 0.3), 1024, given="pick_budget(hand_rows, 0.3), 1024 has exactly 0.30 s", wrong=[
         (512, "A P99 TBT equal to the SLO meets it; and the SLO is about p99_tbt, not max_tbt."),
@@ -534,7 +536,9 @@ with checks.exercise("pick_budget") as check:
         (256, "The least bad row still breaks the promise: return None."),
         (1024, "The row with the highest throughput breaks the promise: return None."),
         (2048, "The row with the highest throughput breaks the promise: return None."),
+        (0, "0 would be taken for a budget: return None."),
     ])
+    check.equal(pick_budget([], 0.2), None, given="pick_budget([], 0.2): no rows, so none that meets it")
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("06_chunk_size", "pick_budget", globals())

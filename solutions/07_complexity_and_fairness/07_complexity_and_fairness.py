@@ -165,6 +165,7 @@ with checks.exercise("fair_cycle") as check:
     gone = in_progress("b", 6, 7, num_output_tokens=2, max_tokens=2)
     check.equal(fair_cycle([gone, two], 8), {"2": 1}, given="fair_cycle([request b that is finished, request 2], 8)",
                 wrong=[({"b": 1, "2": 1}, "Request b is finished: it has departed and gets no unit."),
+                       ({"b": 0, "2": 1}, "0 tokens are no unit: leave request b out."),
                        ({}, "Who stands behind a finished request gets nothing: a `break`, or a list changed while "
                             "looping over it?")])
     check.equal(fair_cycle([], 8), {}, given="fair_cycle([], 8)")
@@ -388,6 +389,11 @@ with checks.exercise("blocks_needed") as check:
     check.call(blocks_needed, 3, 1, 2, 4, expect=0, wrong=[
         (-1, "It holds a block more than it needs; then it needs 0 new ones, not fewer."),
     ])
+    check.call(blocks_needed, 3, 5, 3, 4, expect=0, wrong=[
+        (1, "Tokens 5 to 8 begin a second block, but it holds three already: take off the blocks it holds, not those that "
+            "its computed tokens fill."),
+        (-1, "It holds a block more than it needs; then it needs 0 new ones, not fewer."),
+    ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("07_complexity_and_fairness", "blocks_needed", globals())
@@ -487,6 +493,10 @@ with checks.exercise("preempt_tail") as check:
                 wrong=[(0, "Its outputs are lost; the user has read them already, and they stay.")])
     check.equal(pooled.num_free_blocks, 5, given="preempt_tail, 3 of 8 blocks free before; free blocks afterwards",
                 wrong=[(3, "Its two blocks are not given back.")])
+    check.equal({key: blocks for key, blocks in pooled.blocks_held.items() if blocks}, {"2": 3},
+                given="preempt_tail, who holds how many blocks afterwards", wrong=[
+        ({"2": 3, "1": 2}, "Its blocks are free again, but it still counts as holding them: `free` keeps both books."),
+    ])
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("07_complexity_and_fairness", "preempt_tail", globals())
@@ -609,6 +619,9 @@ with checks.exercise("PreemptiveScheduler") as check:
         ([({"2": 8}, []), ({"2": 1}, []), ({"2": 1}, []), ({"2": 1}, []), ({"1": 9}, []), ({"1": 9}, []), ({"1": 6}, []),
           ({"1": 1}, []), ({"1": 1}, [])],
          "Sequence 1 waits until its whole prompt fits; only the tokens of this iteration have to."),
+        ([({"2": 8}, []), *[({"2": 1, "1": 8}, [])] * 2, ({"2": 1, "1": 4}, []), ({"1": 4}, []), ({"1": 1}, []),
+          ({"1": 1}, [])], "In iteration 3 sequence 1 is cut to the free block; its share comes from rule 1 alone, and "
+                           "where the blocks for it are missing, rule 2 preempts."),
     ])
     check.equal(plans_and_preemptions(arriving_mid_run(max_tokens=(4, 7)), num_kv_blocks=10),
                 [({"2": 8}, []), *[({"2": 1, "1": 8}, [])] * 3, ({"2": 1, "1": 1}, []), ({"2": 1}, ["1"]),

@@ -53,6 +53,10 @@ MUTANTS = [
     _cycle("prompt_only", "min(request.num_tokens", "min(request.num_prompt_tokens"),
     _cycle("one_each_turn", ", chunk_size)\n", ", chunk_size)\n            break\n"),
     _cycle("decodes_only", "if not request.is_finished:", "if not request.is_finished and request.num_output_tokens:"),
+    _cycle("behind_finished", "if not request.is_finished:",
+           "if request.is_finished:\n            break\n        if True:"),
+    _cycle("behind_finished", "if not request.is_finished:",
+           "if request.is_finished:\n            active.remove(request)\n        else:"),
     _cycle("counts_itself", ", chunk_size)\n",
            ", chunk_size)\n            request.num_computed_tokens += units[request.request_id]\n"),
     # blocks_needed
@@ -60,6 +64,9 @@ MUTANTS = [
     _blocks("rounded_down", "(num_computed_tokens + num_new_tokens) // block_size - num_blocks_held"),
     _blocks("one_too_many", "(num_computed_tokens + num_new_tokens) // block_size + 1 - num_blocks_held"),
     _blocks("new_tokens_alone", "-(-num_new_tokens // block_size)"),
+    _blocks("held_unused", "-(-(num_computed_tokens + num_new_tokens) // block_size)"
+                           " + (-num_computed_tokens // block_size)"),
+    _blocks("adds_held", "-(-(num_computed_tokens + num_new_tokens) // block_size - num_blocks_held)"),
     _blocks("in_tokens", "num_computed_tokens + num_new_tokens - num_blocks_held * block_size"),
     Mutant("blocks_needed", old="max(0, -(-(num_computed_tokens + num_new_tokens) // block_size) - num_blocks_held)",
            new="-(-(num_computed_tokens + num_new_tokens) // block_size) - num_blocks_held", misconception="below_zero"),
@@ -70,6 +77,9 @@ MUTANTS = [
     _tail("outputs_lost", "request.num_computed_tokens = 0",
           "request.num_computed_tokens = 0\n    request.output_token_ids.clear()"),
     _tail("blocks_kept", "    scheduler.free(request)\n", ""),
+    _tail("still_held", "scheduler.free(request)",
+          "scheduler.num_free_blocks += scheduler.blocks_held[request.request_id]"),
+    _tail("not_queued", "    scheduler.waiting.appendleft(request)\n", ""),
     _tail("end_of_queue", "waiting.appendleft(request)", "waiting.append(request)"),
     # PreemptiveScheduler: rule 2
     _scheduler("overcommitted", MAKE_ROOM, ""),

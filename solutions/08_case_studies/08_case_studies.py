@@ -257,6 +257,11 @@ with checks.exercise("evaluate") as check:
         return [Request("a", [0] * 8, max_tokens=150), Request("b", [0] * 24, max_tokens=2, arrival_time=20.0),
                 Request("c", [0] * 8, max_tokens=2, arrival_time=20.0)]
 
+    def uneven_requests() -> list[Request]:
+        """A short answer and a long one, and a prompt that comes beside both at 5 s."""
+        return [Request("f", [0] * 4, max_tokens=9), Request("d", [0] * 4, max_tokens=250),
+                Request("e", [0] * 24, max_tokens=1, arrival_time=5.0)]
+
     for workload, clock, given, plan, expected, wrong in [
         (example, HAND_CLOCK, on_example, standard, [7 / 9.625, 5.25, 3.5], [
             ([7 / 9.625, 1.25, 3.5], "The P99 of one request, or a median of the gaps; asked is the P99 of all gaps."),
@@ -279,6 +284,11 @@ with checks.exercise("evaluate") as check:
             ([154 / 123.75, 0.75, 7.0], "Only the first request's gaps are counted; asked is the P99 of all gaps."),
             ([154 / 175.875, 3.375, 4.0], "This is HAND_CLOCK: let the run go by the cost model that was given."),
             ([7 / 11.75, 7.5, 5.25], "These are the requests of the running example: take those of `workload()`."),
+        ]),
+        (uneven_requests, HAND_CLOCK, "a long and a short answer, one stall in both", Recommendation("stall-free", 32),
+         [260 / 286.125, 1.25, 2.0], [
+            ([260 / 286.125, 4.25, 2.0], "The largest of the requests' P99s; put the gaps of all requests into one list."),
+            ([260 / 286.125, 2.75, 2.0], "The mean of the requests' P99s; put the gaps of all requests into one list."),
         ]),
     ]:
         outcome = evaluate(plan, workload, clock)
@@ -375,6 +385,10 @@ with checks.exercise("recommend") as check:
             raise
         check.equal(got, expected, given=given, wrong=[
             *wrong, *((evaluate(plan, example, HAND_CLOCK), "Return the plan, not its outcome.") for plan in small_grid)])
+    slower = CostModel(base=0.5, per_token=0.25, source="made for this check")
+    check.equal(recommend(example, slower, SLO(2.5, 8), small_grid), small, wrong=[
+        (medium, "That is the answer on HAND_CLOCK: let the plans be evaluated on the cost model that is given."),
+    ], given="recommend(the running example, a clock of 0.5 s an iteration and 0.25 s a token, SLO(2.5, 8), small_grid)")
 ### BEGIN HIDDEN TESTS
 from autograder.stock import grade
 grade("08_case_studies", "recommend", globals())

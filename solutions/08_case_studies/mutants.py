@@ -70,6 +70,9 @@ MUTANTS = [
            new="best = min(allowed, key=lambda one: (-one.throughput, one.plan.max_num_batched_tokens))",
            misconception="tie_smallest"),
     Mutant("recommend", old="for plan in grid]", new="for plan in GRID]", misconception="grid_ignored"),
+    Mutant("recommend", old="workload, cost_model)", new="workload, CostModel(base=1.0, per_token=0.125))",
+           misconception="hand_clock"),
+    Mutant("recommend", old="workload, cost_model)", new="workload, YI_34B)", misconception="clock_ignored"),
     Mutant("recommend", old="return best.plan", new="return best", misconception="outcome_returned"),
 ]
 

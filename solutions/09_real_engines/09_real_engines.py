@@ -189,6 +189,8 @@ with checks.exercise("prefill_iterations") as check:
                 wrong=[
         *[(answer, "That is the budget alone, 2,000 / (512 - 6). The threshold allows one prompt less than that.")
           for answer in (4, 3.95, 2000 / 506)],
+        (9, "2,000 / 256 is 7.8: count again; the budget of 512 does not cut further, 506 are left of it."),
+        (16, "Both limits together give one chunk an iteration, of the smaller size: min(512 - 6, 256) tokens."),
         (7, "7 chunks of 256 are 1,792 tokens: the rest needs an iteration of its own."),
         (7.8125, "The last chunk is shorter, but it takes a whole iteration of its own."),
         (1, "The prompt is longer than the budget, so it is cut."),
@@ -534,6 +536,7 @@ with checks.exercise("idle_microseconds") as check:
         (50, "From start to start is the time between tokens (TBT). A slice ends at ts + dur; idle time starts there."),
         (45, "End to end, or slices of both tracks: the later slice's start minus the earlier one's end, on one `tid`."),
         (40, "The last start minus the first end counts the work in between as idle."),
+        (65, "The earlier slice's end is its `ts` plus its `dur`: subtract both."),
         (-35, "The sign: the later start minus the earlier end."),
         (3.5e-05, "Microseconds, not seconds: `ts` and `dur` are in microseconds already."),
         ([5, 30], "Those are the single waits. Add them up."),
