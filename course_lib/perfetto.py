@@ -8,12 +8,11 @@ others. Every event is a dict; `ph` says what it is: "X" something that took tim
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from course_lib.plots.lanes import boxes
 from course_lib.trace import Trace
-from course_lib.validate import check_int, check_type
+from course_lib.validate import check_mapping, check_type
 
 PROCESS = 1
 ITERATIONS = 0  # the track of the iterations; request i, in the trace's order, has the track i = 1, 2, ...
@@ -33,11 +32,9 @@ def chrome_trace(trace: Trace, numbers: Mapping[str, int] | None = None) -> dict
     named = {name for step in trace.iterations for name in (*(work.request_id for work in step.work), *step.preempted)}
     if unknown := sorted(named - set(tracks)):
         raise ValueError(f"the trace does not list the request {unknown[0]!r} that it names; listed: {list(tracks)}")
-    check_type("numbers", numbers, (Mapping, NoneType), "a dict from request id to number")
+    check_mapping("numbers", numbers or {}, int)
     if missing := [name for name in tracks if name not in (numbers or tracks)]:
         raise ValueError(f"numbers has no number for the request {missing[0]!r}, only for {list(numbers)}; add it")
-    for name, number in (numbers or {}).items():
-        check_int(f"numbers[{name!r}]", number, 0)
     names = [_metadata("process_name", ITERATIONS, name="chunked prefill course")]
     for track, name in [(ITERATIONS, "iterations"), *((track, f"request {name}") for name, track in tracks.items())]:
         names += [_metadata("thread_name", track, name=name), _metadata("thread_sort_index", track, sort_index=track)]

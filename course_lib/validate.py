@@ -79,6 +79,18 @@ def checked_rows(name: str, rows: Any, columns: Sequence[str]) -> list[Any]:
     return rows
 
 
+def check_mapping(name: str, values: Any, kind: type[str] | type[int] | type[float]) -> None:
+    """`values` must be a dict, each value of it a text, an int from 0 on or a number from 0 on, as `kind` says."""
+    check_type(name, values, Mapping, f"a dict with {({str: 'texts', int: 'ints', float: 'numbers'}[kind])} as values")
+    for key, value in values.items():
+        if kind is str:
+            check_type(f"{name}[{key!r}]", value, str, "a text")
+        elif kind is int:
+            check_int(f"{name}[{key!r}]", value, 0)
+        else:
+            check_number(f"{name}[{key!r}]", value, 0)
+
+
 def check_seed(seed: Any) -> None:
     """`seed` must be an int that random and torch both take."""
     check_int("seed", seed, 0, 2**63 - 1)

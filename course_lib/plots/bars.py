@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 from course_lib.plots.lanes import label_of
 from course_lib.plots.picture import Picture
 from course_lib.plots.style import BLUE, count, drawing_style, fit_labels, new_figure, number
+from course_lib.validate import checked_list, checked_numbers
 
 
 def chunk_bars(
@@ -22,10 +23,10 @@ def chunk_bars(
     `standard` and `chunked`: durations of the iterations, in `unit`; for one-shot prefill that is one number.
     ValueError for an empty list or a duration that is not positive.
     """
-    series = {names[0]: list(standard), names[1]: list(chunked)}
-    for name, durations in series.items():
-        if not durations or min(durations) <= 0:
-            raise ValueError(f"{name} must be one positive duration per iteration, got {durations}; measure it first")
+    if len(checked_list("names", names, str, "texts")) != 2 or names[0] == names[1]:
+        raise ValueError(f"names must be two texts that differ, got {names!r}")
+    series = {names[0]: checked_numbers("standard", standard, positive=True),
+              names[1]: checked_numbers("chunked", chunked, positive=True)}
     with drawing_style():
         figure = new_figure(2.9, title)
         axes = figure.subplots()

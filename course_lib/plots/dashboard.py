@@ -20,6 +20,8 @@ from course_lib.plots.style import (
     number,
     number_axis,
 )
+from course_lib.short import show
+from course_lib.validate import check_type, checked_rows
 
 AXES = (("p99_tbt", 1000, "P99 time between tokens (ms)"), ("median_ttft", 1, "median time to first token (s)"))
 
@@ -130,12 +132,19 @@ def _cells(row: PlanOutcome | None, slo: Promise) -> tuple[str, ...]:
 
 
 def _check(outcomes: Mapping[str, Sequence[PlanOutcome]], *others: Mapping[str, Any]) -> None:
+    for name, mapping in zip(("outcomes", "slos", "chosen", "today"), (outcomes, *others), strict=True):
+        check_type(name, mapping, Mapping, "a dict with an entry for each case")
     if not outcomes or not all(outcomes.values()):
-        raise ValueError(f"every case needs outcomes, got {({case: len(rows) for case, rows in outcomes.items()})}")
+        raise ValueError(f"every case needs outcomes, got {show(outcomes)}")
+    for case, rows in outcomes.items():
+        checked_rows(f"outcomes[{case!r}]", rows, ("throughput", "p99_tbt", "median_ttft"))
     for name, mapping in zip(("slos", "chosen", "today"), others, strict=True):
         if set(mapping) != set(outcomes):
             raise ValueError(f"{name} must have the cases {list(outcomes)}, got {list(mapping)}")
         if name == "slos":
+            for case, promise in mapping.items():
+                for field, _, _ in AXES:
+                    check_type(f"slos[{case!r}].{field}", getattr(promise, field, None), (int, float), "seconds")
             continue
         for case, plan in mapping.items():
             known = [row.plan for row in outcomes[case]]

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import NoneType
 
 from course_lib.plots.picture import Picture
 from course_lib.plots.style import curve_look, drawing_style, new_figure, number, number_axis
+from course_lib.validate import check_mapping, check_type, checked_list, checked_numbers
 
 
 def gap_distribution(
@@ -19,12 +21,18 @@ def gap_distribution(
     `gaps`: policy to gaps in seconds; drawn in ms. `statistics`: policy to {"median", "p99", "max"} in seconds, else
     taken by the nearest-rank rule. ValueError for no policy, a policy without gaps, or a gap of 0 with `log_x`.
     """
+    check_type("gaps", gaps, Mapping, "a dict from policy to its gaps")
+    check_type("statistics", statistics, (Mapping, NoneType), "a dict from policy to its statistics, or None")
+    for policy, values in gaps.items():
+        if checked_list(f"gaps[{policy!r}]", values, (int, float), "numbers"):
+            checked_numbers(f"gaps[{policy!r}]", values)
     sizes = {policy: len(values) for policy, values in gaps.items()}
     if not sizes or not all(sizes.values()):
         raise ValueError(f"every policy needs at least one gap, got {sizes} gaps; leave out policies without any")
     if log_x and min(min(values) for values in gaps.values()) <= 0:
         raise ValueError("a gap of 0 s or less has no place on a log axis; use log_x=False")
-    for policy in statistics or {}:
+    for policy, given in (statistics or {}).items():
+        check_type(f"statistics[{policy!r}]", given, Mapping, 'a dict with "median", "p99" and "max"')
         if policy not in gaps:
             raise ValueError(
                 f"statistics names the policy {policy!r}, but the policies are {list(gaps)}; use one of those"
@@ -32,7 +40,8 @@ def gap_distribution(
     marks = {policy: dict((statistics or {}).get(policy) or _nearest_ranks(values)) for policy, values in gaps.items()}
     for policy, values in marks.items():
         if set(values) != {"median", "p99", "max"}:
-            raise ValueError(f'statistics[{policy!r}] needs exactly "median", "p99" and "max", got {sorted(values)}')
+            raise ValueError(f'statistics[{policy!r}] needs exactly "median", "p99" and "max", got {list(values)}')
+        check_mapping(f"statistics[{policy!r}]", values, float)
     with drawing_style():
         figure = new_figure(3.9, title)
         axes = figure.subplots()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from types import NoneType
 
 from matplotlib.patches import Rectangle
 
@@ -22,6 +23,7 @@ from course_lib.plots.style import (
     ranges,
     round_step,
 )
+from course_lib.validate import checked_list
 
 FILLS = ((BLUE, "white"), (ORANGE, "black"), (GREEN, "black"), (PURPLE, "black"))
 FILLS += ((SKY_BLUE, "black"), (YELLOW, "black"), (VERMILION, "black"))
@@ -36,7 +38,8 @@ def cache_grid(
     `written_in[layer][position]` is that iteration's number, None where nothing was written (hatched); layer 0 is drawn
     at the bottom, since the computation climbs. ValueError for an empty grid or layers of different lengths.
     """
-    layers = [list(layer) for layer in written_in]
+    layers = [checked_list(f"written_in[{index}]", layer, (int, NoneType), "ints and None")
+              for index, layer in enumerate(checked_list("written_in", written_in, object, "lists, one a layer"))]
     lengths = {len(layer) for layer in layers}
     if not layers or lengths == {0} or len(lengths) > 1:
         raise ValueError(

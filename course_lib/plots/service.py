@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from course_lib.plots.picture import Picture
 from course_lib.plots.style import curve_look, drawing_style, new_figure, number, number_axis
+from course_lib.short import show
+from course_lib.validate import check_mapping, check_type, checked_list, checked_numbers
 
 
 def service_curves(
@@ -17,6 +19,15 @@ def service_curves(
     `curves[policy][request_id]`: (seconds, tokens computed so far) in time order. `names`: request id to legend label.
     ValueError for no policy, no requests or a request without points.
     """
+    check_type("curves", curves, Mapping, "a dict from policy to a dict from request id to points")
+    check_mapping("names", names or {}, str)
+    for policy, lines in curves.items():
+        check_type(f"curves[{policy!r}]", lines, Mapping, "a dict from request id to points")
+        for request_id, points in lines.items():
+            where = f"curves[{policy!r}][{request_id!r}]"
+            for point in checked_list(where, points, (tuple, list), "points (seconds, tokens)"):
+                if len(checked_numbers(f"a point of {where}", point)) != 2:
+                    raise ValueError(f"a point of {where} must be (seconds, tokens), got {show(point)}")
     sizes = {policy: {key: len(points) for key, points in lines.items()} for policy, lines in curves.items()}
     if not sizes or not all(lines and all(lines.values()) for lines in sizes.values()):
         raise ValueError(

@@ -27,6 +27,7 @@ from course_lib.plots.style import (
     round_step,
 )
 from course_lib.trace import Iteration, Trace
+from course_lib.validate import check_int, check_mapping, check_type
 
 STYLES = {
     "chunk": {"facecolor": BLUE, "edgecolor": "white"},
@@ -75,14 +76,15 @@ def timeline(
     to such a mapping. Nothing here computes it. `prologue`: how many first iterations to leave out; the rest is
     numbered from 0. ValueError for an empty trace, an unknown `x` or an unknown request id.
     """
+    check_type("traces", traces, (Trace, Mapping), "a Trace, or a dict from a name to each Trace")
     several = not isinstance(traces, Trace)
     by_name = dict(traces) if several else {"": traces}
     idle_by_name = (idle_times or {}) if several else {"": idle_times or {}}
     _check(by_name, x, idle_by_name, prologue)
     by_name = {name: _without(trace, prologue) for name, trace in by_name.items()}
     ids = list(dict.fromkeys(request.request_id for trace in by_name.values() for request in trace.requests))
-    for option, given in {"names": names, "numbers": numbers, "first_decode": first_decode}.items():
-        _check_ids(option, given or {}, ids)
+    for option, given, kind in (("names", names, str), ("numbers", numbers, int), ("first_decode", first_decode, int)):
+        _check_ids(option, given or {}, ids, kind)
     numbers = {request_id: order for order, request_id in enumerate(ids, start=1)} | dict(numbers or {})
     names = {request_id: f"sequence {numbers[request_id]}" for request_id in ids} | dict(names or {})
     panels = [
@@ -132,23 +134,20 @@ def _check(
     if not by_name:
         raise ValueError("traces is empty; pass a Trace, or a mapping from a name to each Trace")
     for name, trace in by_name.items():
+        check_type(f"traces[{name!r}]", trace, Trace, "a Trace")
         if not trace.iterations or not trace.requests:
             which = f"the trace {name!r}" if name else "the trace"
             raise ValueError(f"{which} has no iterations or no requests; pass what a finished run(...) returned")
     fewest = min(len(trace.iterations) for trace in by_name.values())
-    if not 0 <= prologue < fewest:
-        raise ValueError(f"prologue must be 0 to {fewest - 1}, so that iterations are left to draw, got {prologue}")
+    check_int("prologue", prologue, 0, fewest - 1, hint="so that iterations are left to draw")
     for name, idle in idle_by_name.items():
         if name not in by_name:
-            raise ValueError(
-                f"idle_times names the trace {name!r}, but the traces are {list(by_name)}; use one of those"
-            )
-        if not isinstance(idle, Mapping):
-            raise ValueError(f"idle_times[{name!r}] must map request ids to seconds, got {idle!r}")
-        _check_ids("idle_times", idle, [request.request_id for request in by_name[name].requests])
+            raise ValueError(f"idle_times names the trace {name!r}, the traces are {list(by_name)}; use one of those")
+        _check_ids("idle_times", idle, [request.request_id for request in by_name[name].requests], float)
 
 
-def _check_ids(option: str, given: Mapping[str, object], ids: list[str]) -> None:
+def _check_ids(option: str, given: Mapping[str, object], ids: list[str], kind: type) -> None:
+    check_mapping(option, given, kind)
     for request_id in given:
         if request_id not in ids:
             raise ValueError(f"{option} names the request {request_id!r}, but the requests are {ids}; use one of those")

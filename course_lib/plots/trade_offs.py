@@ -9,6 +9,7 @@ from matplotlib.transforms import Bbox
 
 from course_lib.plots.picture import Picture
 from course_lib.plots.style import BLACK, BLUE, ORANGE, VERMILION, count, drawing_style, new_figure, number, number_axis
+from course_lib.validate import check_number, checked_rows
 
 SIDES = (  # offset in points and alignment of a point's label
     (0, 11, "center", "bottom"),
@@ -42,9 +43,9 @@ def trade_off(
     `slo`: the longest P99 TBT allowed, in seconds. `chosen`: the budget to mark. ValueError for no rows, a
     `chosen` that is not a row's budget, or a P99 TBT of 0 with `log_x`.
     """
-    ordered = sorted(rows, key=lambda row: row.budget)
-    if not ordered:
-        raise ValueError("rows is empty; pass at least one row with budget, throughput and p99_tbt")
+    ordered = sorted(checked_rows("rows", rows, ("budget", "throughput", "p99_tbt")), key=lambda row: row.budget)
+    if slo is not None:
+        check_number("slo", slo, positive=True, hint="it counts in seconds")
     if chosen is not None and chosen not in [row.budget for row in ordered]:
         raise ValueError(f"chosen is {chosen}, but the budgets are {[row.budget for row in ordered]}; use one of those")
     if log_x and min(row.p99_tbt for row in ordered) <= 0:

@@ -348,10 +348,10 @@ ROW = SimpleNamespace(budget=8, throughput=1.0, p99_tbt=1.0)
         (lambda: plots.timeline(CHUNKED, first_decode={"x": 1}), "first_decode names the request 'x'"),
         (lambda: plots.timeline(CHUNKED, idle_times={"x": 1.0}), "idle_times names the request 'x'"),
         (lambda: plots.timeline({"a": CHUNKED}, idle_times={"b": {}}), r"idle_times names the trace 'b'.*\['a'\]"),
-        (lambda: plots.timeline({"a": CHUNKED}, idle_times={"a": 1.0}), "must map request ids to seconds, got 1.0"),
-        (lambda: plots.timeline(CHUNKED, prologue=3), "prologue must be 0 to 2.*got 3"),
-        (lambda: plots.chunk_bars([], [1.0]), "standard must be one positive duration per iteration"),
-        (lambda: plots.chunk_bars([1.0], [0.0]), r"chunked must be .* got \[0.0\]"),
+        (lambda: plots.timeline({"a": CHUNKED}, idle_times={"a": 1.0}), "idle_times must be a dict .*, got 1.0"),
+        (lambda: plots.timeline(CHUNKED, prologue=3), "prologue must be 0..2, got 3"),
+        (lambda: plots.chunk_bars([], [1.0]), "standard must be a list of at least one number"),
+        (lambda: plots.chunk_bars([1.0], [0.0]), r"chunked\[0\] must be a positive number, got 0.0"),
         (lambda: plots.cache_grid([]), "one list per layer"),
         (lambda: plots.cache_grid([[0], [0, 1]]), r"lengths \[1, 2\]"),
         (lambda: plots.gap_distribution({}), "at least one gap"),
@@ -366,7 +366,7 @@ ROW = SimpleNamespace(budget=8, throughput=1.0, p99_tbt=1.0)
     ],
 )  # fmt: skip
 def test_bad_input_is_explained(draw, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         draw()
 
 
