@@ -45,6 +45,10 @@ exchange = Path(os.environ.get("NBGRADER_EXCHANGE") or course.grading / "exchang
 exchange.mkdir(parents=True, exist_ok=True)
 c.Exchange.root = str(exchange)
 
+# `nbgrader zip_collect` reads the downloads of Canvas and Moodle in autograder/downloaded/ASSIGNMENT/archive/.
+c.ZipCollectApp.downloaded_directory = "autograder/downloaded"
+c.ZipCollectApp.collector_plugin = "autograder.lms.LmsCollector"
+
 c.ClearSolutions.code_stub = {
     "python": "# Your code starts here: replace the next line.\n"
               'raise NotImplementedError("<not written yet>")\n'

@@ -18,12 +18,13 @@ class Refused(ValueError):
     """A submission that cannot be graded: what was found, and what the learner has to do."""
 
 
-def read(path: Path) -> NotebookNode:
+def read(path: Path, name: str | None = None) -> NotebookNode:
     """The notebook in `path` in format 4.5 without its outputs, which grading makes anew; damage in them is harmless.
 
-    Raises Refused for links, files that are empty or over MAX_BYTES, and whatever is not a notebook of format 4.
+    `name` is what the learner called the file, where it lies under another name. Raises Refused for links, files that
+    are empty or over MAX_BYTES, and whatever is not a notebook of format 4.
     """
-    name = path.name
+    name = name or path.name
     try:
         found = path.lstat()
     except OSError as error:
@@ -37,19 +38,19 @@ def read(path: Path) -> NotebookNode:
     if found.st_size > MAX_BYTES:
         raise Refused(f"{name} has {found.st_size / 2**20:.0f} MB; at most {MAX_BYTES >> 20} MB are allowed: clear its "
                       "outputs (Kernel, Restart Kernel and Clear Outputs), save, and hand it in again.")
-    return _notebook(_json(path), name)
+    return _notebook(_json(path, name), name)
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, name: str) -> Any:
     try:
         data = path.read_bytes()
         return json.loads(data)
     except OSError as error:
-        raise Refused(f"{path.name} cannot be read ({error.strerror}): hand it in again.") from None
+        raise Refused(f"{name} cannot be read ({error.strerror}): hand it in again.") from None
     except (ValueError, RecursionError) as error:
         kind = next((kind for start, kind in BEGINNINGS.items() if data.lstrip().startswith(start)), None)
         what = f"it is {kind}" if kind else f"it is not JSON: {error}"
-        raise Refused(f"{path.name} is not a notebook that Jupyter can read ({what}): download it again as a notebook "
+        raise Refused(f"{name} is not a notebook that Jupyter can read ({what}): download it again as a notebook "
                       "(.ipynb), look whether it opens in Jupyter, and hand it in.") from None
 
 

@@ -96,7 +96,7 @@ class _Repair:
         end = self._items.index(checks[-1]) if checks else len(self._items)
         chosen = self._choose(key, released, found, [item for item in self._items[:end] if item in found])
         for item in found:
-            if item is not chosen and not answered(item.cell, released):
+            if answered(item.cell, released) < answered(chosen.cell, released):
                 item.cell.cell_type = "raw"  # run after the answer, it would undo it
 
     def _choose_text(self, key: str, released: NotebookNode) -> None:
@@ -130,16 +130,17 @@ class _Repair:
     def _take_release(self, key: str, released: NotebookNode) -> None:
         """Puts the released text into a check or another read-only cell."""
         found = self._all(key)
-        same = [item for item in found if same_text(item.cell, released)]
-        for item in found:
-            item.key = None
         if not found:
             return
-        chosen = (same or found)[0]
+        chosen = max(found, key=lambda item: (same_text(item.cell, released),
+                                              self._release.of_metadata(item.cell) == key,
+                                              not self._is_misplaced(item, released)))
+        for item in found:
+            item.key = None
         chosen.key = key
         if len(found) > 1:
             self.note("The read-only cell {} is there more than once. It counts once.", key)
-        if not same:
+        if not same_text(chosen.cell, released):
             self.note("The read-only cell {} had been edited. It was put back; what you wrote there stands in a cell "
                       "of its own before it.", key)
             kept = from_dict({"cell_type": chosen.cell.cell_type, "metadata": {}, "source": chosen.cell.source})

@@ -92,7 +92,7 @@ def _content(one: File, named: str | None, kinship: Kinship, inodes: Counter) ->
     if one.problem:
         return None, one.problem
     try:
-        assignment = kinship.of_content(reading.read(one.path), named)
+        assignment = kinship.of_content(reading.read(one.path, one.names[0]), named)
     except Refused as refusal:
         return None, str(refusal)
     found = one.path.lstat()
