@@ -65,6 +65,9 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
         records = Progress(course, repr((options.sandbox, options.settings)))
         statuses = {(one.student, one.assignment): status for one in found
                     if (status := grade_one.turn_away(course, one))}
+        for one in found:
+            if (one.student, one.assignment) in statuses:  # its feedback page is gone: handed in again, it is graded
+                records.begin(one)
         left = [one for one in found if (one.student, one.assignment) not in statuses
                 and (options.again or not (records.is_graded(one) and _in_gradebook(course, one)))]
         if left and start is None and options.dask_address is None:

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 
 import nbformat
 from nbgrader.api import Gradebook
@@ -24,15 +25,15 @@ def grade_one(api: NbGraderAPI, course: Course, records: Progress, released: dic
     student, assignment = submission.student, submission.assignment
     folder = course.grading / "submitted" / student / assignment
     try:
-        notebook, repairs = precheck.check(submission, released[assignment])
         records.begin(submission)
+        notebook, repairs = precheck.check(submission, released[assignment])
         _keep_original(course, submission)
         # Only the notebook: a file like torch.py beside it would be imported.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         nbformat.write(precheck.told(notebook, repairs), folder / f"{assignment}.ipynb")
-        if submission.timestamp:
-            (folder / handed_in.TIMESTAMP).write_text(submission.timestamp)
+        if timestamp := _timestamp(course, submission):
+            (folder / handed_in.TIMESTAMP).write_text(timestamp)
         precheck.record(course, submission, repairs)
         with manual.kept(course, submission, records.is_same_text(submission)):
             result = _step(api.autograde, assignment, student)
@@ -51,6 +52,15 @@ def grade_one(api: NbGraderAPI, course: Course, records: Progress, released: dic
 def _step(step: Callable[[str, str], dict], assignment: str, student: str) -> dict:
     with course_api.environment():  # nbgrader leaves NBGRADER_EXECUTION set when a notebook fails
         return step(assignment, student)
+
+
+def _timestamp(course: Course, submission: Submission) -> str | None:
+    """When it was handed in. What Canvas calls late, but does not say how late, is late by a second."""
+    if submission.timestamp or not submission.is_late:
+        return submission.timestamp
+    with Gradebook(course.database) as gradebook:
+        due = gradebook.find_assignment(submission.assignment).duedate
+    return f"{due + timedelta(seconds=1):%Y-%m-%d %H:%M:%S} UTC" if due else None
 
 
 def _keep_original(course: Course, submission: Submission) -> None:

@@ -23,8 +23,10 @@ SKIPPED = ("__MACOSX", ".", "__pycache__")  # beginnings of names that nobody me
 
 # Moodle: "Ada Lovelace_4711_assignsubmission_file_/x.ipynb", or the same as one name without the folder.
 _MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_file_?(?P<file>.*)", re.DOTALL)
-# Canvas: "lovelaceada_LATE_4711_81516_x.ipynb": the learner's number, then that of the upload.
-_CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<file>.+)", re.DOTALL)
+# Canvas: "lovelaceada_LATE_4711_81516_x.ipynb": the learner's number, then that of the upload; or without the name,
+# "LATE_anon_x7Qz1_81516_x.ipynb".
+_CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<file>.+)", re.DOTALL)
+_CANVAS_ANONYMOUS = re.compile(r"(?P<late>LATE_)?(?P<name>anon)_(?P<number>[A-Za-z0-9]+)_\d+_(?P<file>.+)", re.DOTALL)
 _UNIX_TIME = 0x5455  # zip's extra field with the time in UTC; the plain one is in some local time
 
 
@@ -35,8 +37,7 @@ class Owner:
     student: str
     number: str
     file: str
-    is_canvas: bool
-    is_late: bool
+    is_late: bool  # Canvas says so
 
 
 def owner(name: str) -> Owner | None:
@@ -44,11 +45,10 @@ def owner(name: str) -> Owner | None:
 
     The student's id is the name and the LMS's number, since names are not unique: `lovelaceada_4711`.
     """
-    for pattern in (_MOODLE, _CANVAS):
+    for pattern in (_MOODLE, _CANVAS_ANONYMOUS, _CANVAS):
         if found := pattern.fullmatch(name):
             student = re.sub(r"[^\w.@ -]", "", f"{found['name']}_{found['number']}").strip(" .")
-            return Owner(student, found["number"], found["file"], pattern is _CANVAS,
-                         bool(found.groupdict().get("late")))
+            return Owner(student, found["number"], found["file"], bool(found.groupdict().get("late")))
     return None
 
 
@@ -130,11 +130,13 @@ def _extract(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, left:
         with opened.open(member) as source, open(path, "wb") as target:
             shutil.copyfileobj(source, target)  # zipfile stops at file_size, whatever the data would give
             size = target.tell()
-        os.utime(path, (_time(member),) * 2)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         found.problems[path] = str(error)
         with contextlib.suppress(OSError):
             path.write_bytes(b"")
+    finally:
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(path, (_time(member),) * 2)
     return size
 
 

@@ -94,8 +94,8 @@ class Progress:
         assignment = submission.assignment
         if assignment not in self._rest:
             self._rest[assignment] = self._of_assignment(assignment)
-        text = _digest([submission.path.read_bytes(), (submission.timestamp or "").encode()])
-        return {"text": text, "rest": self._rest[assignment]}
+        time = repr((submission.timestamp, submission.is_late))
+        return {"text": _digest([submission.path.read_bytes()]), "time": time, "rest": self._rest[assignment]}
 
     def _of_assignment(self, assignment: str) -> str:
         notebook = nbformat.writes(sources.read(assignment, self._course))  # with what it includes of others

@@ -23,7 +23,8 @@ NOBODYS = "-"  # the assignment of a file that cannot be told to be of anyone
 class Submission:
     """One student's file for one assignment; `problem` says why it cannot be graded, where it cannot.
 
-    `timestamp` is when it was handed in, as nbgrader writes it; `notes` tells the learner what was made of its name.
+    `timestamp` is when it was handed in, as nbgrader writes it; `is_late` where all that is known is that it was late.
+    `notes` tell the learner what was made of the file's name.
     """
 
     student: str
@@ -33,6 +34,7 @@ class Submission:
     notes: tuple[str, ...] = ()
     timestamp: str | None = None
     lms_user_id: str | None = None
+    is_late: bool = False
 
 
 def find(source: Path, course: Course, assignment: str | None = None
@@ -129,7 +131,8 @@ def _one_of(assignment: str, candidates: list[File]) -> Submission:
 
 
 def _submission(one: File, assignment: str, problem: str | None) -> Submission:
-    return Submission(one.student, assignment, one.path, problem, one.notes, one.timestamp, one.lms_user_id)
+    return Submission(one.student, assignment, one.path, problem, one.notes, one.timestamp, one.lms_user_id,
+                      one.is_late)
 
 
 def _renamed(one: File, assignment: str) -> tuple[str, ...]:

@@ -25,13 +25,14 @@ def right(released_demo: Course) -> str:
 
 
 def zipped(path: Path, members: dict[str, str | bytes], in_utc: int | None = None) -> Path:
-    """A zip whose members are of noon; `in_utc` adds the seconds since 1970, as Moodle's zips have them."""
+    """A zip whose members are of noon; with `in_utc`, seconds since 1970, each is of a day after the one before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, NOON)
             if in_utc is not None:
                 member.extra = struct.pack("<HHBl", 0x5455, 5, 1, in_utc)
+                in_utc += 86_400
             archive.writestr(member, content)
     return path
 
@@ -58,9 +59,8 @@ def test_a_download_of_canvas(course: Course, tmp_path: Path, right: str) -> Non
         "turingalan_4715": "There is no notebook among the files handed in (01_demo", "hoppergrace_4716": None,
         "eulerleonhard_4717": "01_demo"}
     assert {assignment for _, assignment in got} == {"01_demo"}
-    # Canvas's times are those of the download: they say nothing where Canvas does not say that it was late.
-    assert got["lovelaceada_4711", "01_demo"].timestamp is None
-    assert got["babbagecharles_4712", "01_demo"].timestamp is not None
+    assert {one.timestamp for one in got.values()} == {None}  # the members' times are that of the download
+    assert [student for (student, _), one in got.items() if one.is_late] == ["babbagecharles_4712"]
     students, _ = submissions.find(archive, course)
     assert students["lovelaceada_4711"] == "4711"
 
@@ -77,7 +77,8 @@ def test_a_download_of_moodle(course: Course, tmp_path: Path, right: str, releas
     assert {key: one.problem for key, one in got.items()} == {
         ("Ada Lovelace_4711", "01_demo"): None, ("OBrien Pat_4712", "02_next"): None,
         ("Kurt Gödel_4713", "01_demo"): None}
-    assert {one.timestamp for one in got.values()} == {"2026-03-01 12:00:00 UTC"}
+    assert [one.timestamp for one in got.values()] == [
+        "2026-03-01 12:00:00 UTC", "2026-03-04 12:00:00 UTC", "2026-03-03 12:00:00 UTC"]
 
 
 def test_one_bad_member_stops_no_other(course: Course, tmp_path: Path, right: str) -> None:
@@ -151,6 +152,8 @@ def test_a_name_that_cannot_be_told_counts_for_the_assignment_asked_for(course: 
 @pytest.mark.parametrize(("name", "student", "rest", "late"), [
     ("lovelaceada_4711_81516_01_demo.ipynb", "lovelaceada_4711", "01_demo.ipynb", False),
     ("lovelaceada_LATE_4711_81516_01_demo-2.ipynb", "lovelaceada_4711", "01_demo-2.ipynb", True),
+    ("de_la_cruzana_4711_81516_01_demo.ipynb", "de_la_cruzana_4711", "01_demo.ipynb", False),
+    ("LATE_anon_x7Qz1_81516_01_demo.ipynb", "anon_x7Qz1", "01_demo.ipynb", True),
     (MOODLE, "Ada Lovelace_4711", "", False),
     ("Ada_Augusta Lovelace_4711_assignsubmission_file", "Ada_Augusta Lovelace_4711", "", False),
     ("Ada Lovelace_4711_assignsubmission_file_01_demo.ipynb", "Ada Lovelace_4711", "01_demo.ipynb", False),
