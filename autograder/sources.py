@@ -1,5 +1,6 @@
 """From `solutions/NN_name/NN_name.py` (jupytext percent) to the instructor's notebook."""
 
+import ast
 import functools
 import json
 import re
@@ -54,6 +55,27 @@ def solution_cell(name: str, exercise: str, course: Course | None = None) -> str
             lines = [line for line in cell.source.splitlines() if not MARKER.match(line)]
             return "\n".join(lines[1:])
     raise SourceError(f"{_path(name, course)} has no solution cell with the grade_id {exercise!r}")
+
+
+def definition(name: str, what: str, course: Course | None = None) -> str:
+    """The solution of exercise `what`, or else the function, class or constant of that name in a given cell."""
+    course = course or Course.current()
+    cells = _raw(name, course).cells
+    if any(is_solution(cell) and grade_id(cell) == what for cell in cells):
+        return solution_cell(name, what, course)
+    for cell in cells:
+        if "given" in tags(cell):
+            for node in ast.parse(cell.source).body:
+                if what in _defined_by(node):
+                    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+                    return "\n".join(cell.source.splitlines()[first - 1:node.end_lineno])
+    raise SourceError(f"{_path(name, course)} has neither a solution cell with the grade_id {what!r} "
+                      f"nor a given cell that defines {what}")
+
+
+def _defined_by(node: ast.stmt) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return [node.name] if hasattr(node, "name") else [one.id for one in targets if isinstance(one, ast.Name)]
 
 
 def grade_id(cell: NotebookNode) -> str | None:
@@ -142,11 +164,12 @@ def _expand_includes(source: str, course: Course, where: str) -> str:
 def _included(what: str, course: Course, where: str) -> str:
     if what == "bootstrap":
         return bootstrap.text()
-    name, _, exercise = what.partition("/")
+    name, _, defined = what.partition("/")
     try:
-        return solution_cell(name, exercise, course)
+        return definition(name, defined, course)
     except SourceError as error:
-        raise SourceError(f"{where}: `# include: {what}`: {error}; write `bootstrap` or `NN_name/exercise`") from None
+        raise SourceError(f"{where}: `# include: {what}`: {error}; write `bootstrap`, `NN_name/exercise` or "
+                          "`NN_name/definition`") from None
 
 
 def _expand_check(cell: NotebookNode, name: str, course: Course, where: str) -> str:

@@ -22,6 +22,13 @@ def test_includes_bring_the_solution_without_its_markers(course: Course) -> None
     assert "SOLUTION" not in cell.source and "# exercise" not in cell.source
 
 
+def test_includes_bring_what_a_given_cell_defines() -> None:
+    ours = Course()
+    row = sources.definition("06_chunk_size", "Row", ours)
+    assert row.startswith("@dataclass(frozen=True)\nclass Row:") and row.endswith("makespan: float")
+    assert sources.definition("06_chunk_size", "HAND_CLOCK", ours).startswith("HAND_CLOCK = CostModel(")
+
+
 def test_bootstrap_is_in_the_first_code_cell(course: Course) -> None:
     source = sources.read("01_demo", course).cells[1].source
     assert "google.colab" in source and "# include" not in source
@@ -46,8 +53,8 @@ def test_exercises_and_points_come_from_the_cells(course: Course) -> None:
     ("# check: halves", "# checks", "first line must be '# check: halves'"),
     ("<!-- answer: say_why -->", "", "first line must be '<!-- answer: say_why -->'"),
     ("    ### END SOLUTION", "", "between BEGIN SOLUTION and END SOLUTION"),
-    ("# include: bootstrap", "# include: bootstrip", "write `bootstrap` or `NN_name/exercise`"),
-    ("# include: bootstrap", "# include: 01_demo/thirds", "no solution cell with the grade_id 'thirds'"),
+    ("# include: bootstrap", "# include: bootstrip", "write `bootstrap`, `NN_name/exercise` or"),
+    ("# include: bootstrap", "# include: 01_demo/thirds", "nor a given cell that defines thirds"),
     ("@sealed why_even", "@sealed why_odd", "not in CHOICES"),
     ('grade("01_demo", "halves"', 'grade("01_demo", "thirds"', 'must hold the one line grade("01_demo", "halves"'),
     ('"points": 3', '"points": 0', "points must be more than 0, got 0"),
