@@ -547,16 +547,7 @@ print(f"\nAdded to the chunk, the eight steps cost {1000 * added:.2f} ms (median
 # include: 04_scheduler/StallFreeScheduler
 
 # %% tags=["given"]
-class RequestLevelScheduler(Scheduler):
-    """A batch of requests runs until all of them are finished; only then the next batch starts."""
-
-    def schedule(self) -> SchedulerOutput:
-        """All that is left of each request of the batch: whole prompts first, then decode steps."""
-        if not self.running:
-            while self.waiting and len(self.running) < self.config.max_num_seqs:
-                self.admit()
-        return SchedulerOutput({request.request_id: request.num_tokens - request.num_computed_tokens
-                                for request in self.running})
+# include: 04_scheduler/RequestLevelScheduler
 
 
 class OrcaStyleScheduler(Scheduler):

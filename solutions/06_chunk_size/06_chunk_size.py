@@ -89,12 +89,7 @@ grade("06_chunk_size", "guess_loss_percent", globals())
 
 # %% tags=["given"]
 # From notebook 05: what a user feels, and what the server gets done.
-def find_request(trace: Trace, request_id: str) -> RequestInfo:
-    """What the trace says about a request; KeyError for an id that it does not know."""
-    for request in trace.requests:
-        if request.request_id == request_id:
-            return request
-    raise KeyError(f"no request {request_id!r}; the requests are {[request.request_id for request in trace.requests]}")
+# include: 05_decoder_idle_time/find_request
 
 
 # include: 05_decoder_idle_time/ttft

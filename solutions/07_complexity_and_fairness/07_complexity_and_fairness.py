@@ -32,6 +32,7 @@
 # %% tags=["setup"]
 import math
 import statistics
+from itertools import pairwise
 
 from course_lib import checks
 from course_lib.cost_model import CPU_DEFAULT, ONE_SECOND
@@ -681,12 +682,7 @@ grade("07_complexity_and_fairness", "PreemptiveScheduler", globals())
 
 # %% tags=["given"]
 # from notebook 05: how long a request that could decode did not
-def find_request(trace: Trace, request_id: str) -> RequestInfo:
-    """What the trace says about a request; KeyError for an id that it does not know."""
-    for request in trace.requests:
-        if request.request_id == request_id:
-            return request
-    raise KeyError(f"no request {request_id!r}; the requests are {[request.request_id for request in trace.requests]}")
+# include: 05_decoder_idle_time/find_request
 
 
 # include: 05_decoder_idle_time/decoder_idle_time
@@ -821,6 +817,18 @@ def service_until(trace: Trace, end: float) -> dict[str, tuple[int, int, float]]
     return had
 
 
+def mean_chat_gap(trace: Trace) -> float:
+    """Mean seconds between two tokens of a chat, all chats together, until the document has its first token."""
+    token_times = {request.request_id: [] for request in trace.requests}
+    for iteration in trace.iterations:
+        for work in iteration.work:
+            if work.samples_token:
+                token_times[work.request_id].append(iteration.end)
+    read = token_times.pop("document")[0]
+    return statistics.mean(later - earlier for times in token_times.values()
+                           for earlier, later in pairwise(times) if later <= read)
+
+
 # %% [markdown]
 # All of what follows is **simulated**: the seconds come from the cost model that was fitted to the toy transformer on a
 # CPU, and the scheduler is told this model. A real server would have to measure or estimate its prices.
@@ -841,6 +849,7 @@ for name, (price, lead) in POLICIES.items():
     for request_id, (units, tokens, seconds) in had.items():
         print(f"    {request_id:8} {units:>4} units {tokens:>6} tokens {seconds:>7.2f} s of service; "
               f"done at {done_at[request_id]:.2f} s")
+    print(f"    while the document is read, a chat waits {1000 * mean_chat_gap(trace):.0f} ms for a token on average")
     if name == "unit-fair":
         ratio = had["document"][1] / had["chat 1"][1]
     curves[name] = {request.request_id: [(0.0, 0)] for request in trace.requests}

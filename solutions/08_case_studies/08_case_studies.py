@@ -88,12 +88,7 @@ grade("08_case_studies", "guess_budget", globals())
 
 # %% tags=["given"]
 # From notebooks 05 and 06: what a user feels, and what the server gets done.
-def find_request(trace: Trace, request_id: str) -> RequestInfo:
-    """What the trace says about a request; KeyError for an id that it does not know."""
-    for request in trace.requests:
-        if request.request_id == request_id:
-            return request
-    raise KeyError(f"no request {request_id!r}; the requests are {[request.request_id for request in trace.requests]}")
+# include: 05_decoder_idle_time/find_request
 
 
 # include: 05_decoder_idle_time/ttft
@@ -102,12 +97,7 @@ def find_request(trace: Trace, request_id: str) -> RequestInfo:
 
 # include: 05_decoder_idle_time/throughput
 
-def nearest_rank(values: Iterable[float], share: float) -> float:
-    """The first of the sorted values that at least `share` (0 to 1) of them do not exceed; 0.0 without values."""
-    if not 0 < share <= 1:
-        raise ValueError(f"share lies in 0..1 (and is not 0): P99 is 0.99, got {share}")
-    ordered = sorted(values)
-    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else 0.0
+# include: 06_chunk_size/nearest_rank
 
 # %% [markdown]
 # ## 1. Worked example: a plan, an outcome, a promise
@@ -177,7 +167,7 @@ GRID = [Recommendation("prefill-first", 8192)] + [
 # one of notebook 06: an iteration costs 1 s, and 1/8 s more for each token. Here is one plan, step by step.
 
 # %%
-HAND_CLOCK = CostModel(base=1.0, per_token=0.125, source="made for counting by hand")
+# include: 06_chunk_size/HAND_CLOCK
 
 
 def example() -> list[Request]:
@@ -453,6 +443,9 @@ def median_ttft_of(kind: str, trace: Trace) -> float:
 compare(GRID, documents_and_chats, YI_34B, SLO_A)
 answer_a = recommend(documents_and_chats, YI_34B, SLO_A)
 print("\n" + say(answer_a))
+if answer_a:
+    trace = run(make_scheduler(answer_a), documents_and_chats(), SimulatedExecutor(YI_34B))
+    print(f"its largest iteration computes {max(iteration.num_tokens for iteration in trace.iterations)} tokens")
 
 # %% [markdown]
 # Only plans with a threshold of 128 are left. Why? A small budget shortens the iterations, and with it the TBT. But a
@@ -461,8 +454,8 @@ print("\n" + say(answer_a))
 # iteration; the rest of the budget is free for the chats' short prompts. (With a budget of 512 four documents at once
 # fill it again.) The budget protects those who generate, the threshold those who wait.
 #
-# Why 128, and why 1,024? 256 is too much: several documents at 256 each fill 1,024. With 128 no iteration comes beyond
-# 880 tokens, so a budget above 1,024 changes nothing; the first in the grid wins.
+# Why 128, and why 1,024? 256 is too much: several documents at 256 each fill 1,024. With 128 the largest iteration has the
+# printed 880 tokens, so a budget above 1,024 changes nothing; the first in the grid wins.
 #
 # Somebody pays. Compare the documents' own first token, and then the other proposal on the table: let the application
 # cut each document into pieces of 2,048 tokens, and leave the server as it is.
@@ -504,8 +497,8 @@ print(f"\nbroken on {len(better)} of 6 days; on {hopeless} of these every plan o
 print("a P99 TBT of 50 ms:", say(recommend(documents_and_chats, YI_34B, SLO(0.05, 0.5))))
 
 # %% [markdown]
-# The plan was chosen on the day it was judged on. On four of six days it breaks the promise, and so does every other plan
-# of the grid. So the memo has three ways: a promise with some slack, a different machine, or fewer documents. Say which.
+# The plan was chosen on the day it was judged on. On four of the six days it breaks the promise, and then every other plan
+# of the grid does. So the memo has three ways: a promise with some slack, a different machine, or fewer documents. Say which.
 #
 # ### Memo A (3 marks, read by a person)
 #
