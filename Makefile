@@ -20,7 +20,7 @@ COLAB := .venv-colab/.installed
 EXTRAS := lab,cluster,benchmarks,test
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-hostile lint release solutions grade bundle wheel lock clean
+.PHONY: help lab test lint release solutions grade bundle wheel lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,10 +36,6 @@ lab: $(INSTALLED)  ## open the course in JupyterLab; PORT=8888 BROWSER=no TOKEN=
 test: $(INSTALLED) $(COLAB) lint  ## install what is missing, lint, run every test; WORKERS=2
 	tools/system_packages.sh
 	"$(BIN)/python" -m pytest -n $(WORKERS) --dist loadgroup --durations 10
-
-test-hostile: $(INSTALLED)  ## grade hostile submissions and killed batches; many minutes, not part of `make test`
-	tools/system_packages.sh
-	"$(BIN)/python" -m pytest -m hostile -n $(WORKERS) --dist loadgroup
 
 lint: $(INSTALLED)  ## ruff over the code and the notebooks' sources
 	"$(BIN)/ruff" check .

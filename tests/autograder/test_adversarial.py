@@ -17,7 +17,7 @@ from tests.autograder.adversarial import destruction, notebooks, reaching, tampe
 from tests.autograder.adversarial.kind import Kind
 from tests.autograder.helpers import demo_course, solved, submit, texts
 
-pytestmark = [pytest.mark.hostile, pytest.mark.xdist_group("adversarial"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("adversarial"), pytest.mark.timeout(900)]
 
 KINDS: list[Kind] = [*tampering.KINDS, *destruction.KINDS, *reaching.KINDS, *notebooks.KINDS]
 HONEST = {"a_neighbour": 5, "h_neighbour": 4, "o_neighbour": 5, "z_neighbour": 4}  # 4: one mistake
