@@ -8,10 +8,12 @@ interface.
 import atexit
 import contextlib
 import ctypes
+import functools
 import multiprocessing
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -46,9 +48,8 @@ def each(place: Workplace, items: Sequence[Any], jobs: int, dask_address: str | 
                 yield item, work(item)
         return
     with _executor(place, jobs, dask_address) as executor:
-        run = _run_here if dask_address is None else _run_on_cluster
-        futures: dict[Future, Any] = {executor.submit(run, place if dask_address else None, item): item
-                                      for item in items}
+        run = _run_here if dask_address is None else functools.partial(_run_on_cluster, uuid.uuid4().hex, place)
+        futures: dict[Future, Any] = {executor.submit(run, item): item for item in items}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -82,15 +83,17 @@ def _begin(place: Workplace, parent: int) -> None:
     _works[None] = _places.enter_context(place())
 
 
-def _run_here(_: None, item: Any) -> Any:
+def _run_here(item: Any) -> Any:
     return _works[None](item)
 
 
-def _run_on_cluster(place: Workplace, item: Any) -> Any:
+def _run_on_cluster(batch: str, place: Workplace, item: Any) -> Any:
+    """A cluster's worker outlives a batch and gets the place anew with every item: `batch` says that it is the same."""
     with _one_at_a_time:
-        key = repr(place)
-        if key not in _works:
+        if batch not in _works:
             if not _works:
                 atexit.register(_places.close)
-            _works[key] = _places.enter_context(place())
-        return _works[key](item)
+            _works.clear()
+            _places.close()  # the last batch's
+            _works[batch] = _places.enter_context(place())
+        return _works[batch](item)

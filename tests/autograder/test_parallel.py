@@ -1,16 +1,19 @@
 """Workers: results, an error in one, a killed one, a dask cluster."""
 
 import contextlib
+import csv
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from autograder import grade, parallel
-from autograder.course import Course
+from autograder import parallel
+from autograder.course import REPOSITORY, ROOT_VARIABLE, Course
 from tests.autograder.helpers import solved, submit, untouched
 
 pytestmark = pytest.mark.xdist_group("parallel")
@@ -48,13 +51,23 @@ def test_a_killed_worker_is_told_and_does_not_hang(tmp_path) -> None:
         list(parallel.each(place, [1, 2, 13, 3], 2))
 
 
-def test_on_a_dask_cluster_marks_are_the_same(course: Course, bubblewrap: str) -> None:
+def test_the_same_command_on_a_dask_cluster(course: Course, bubblewrap: str) -> None:
     distributed = pytest.importorskip("distributed")
     folder = course.root / "submissions"
-    submit(folder, "ada", "01_demo", solved("01_demo", course))
-    submit(folder, "ben", "01_demo", untouched("01_demo", course))
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None,
+    for student in ("ada", "cleo"):
+        submit(folder, student, "01_demo", solved("01_demo", course))
+    for student in ("ben", "dora"):
+        submit(folder, student, "01_demo", untouched("01_demo", course))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
                                   host="127.0.0.1") as cluster:
-        options = grade.Options(dask_address=cluster.scheduler_address)
-        rows = grade.grade(folder, "01_demo", course.root / "grades.csv", course, options)
-    assert {row.student: row.score for row in rows} == {"ada": 5, "ben": 0}
+        done = subprocess.run(
+            [sys.executable, "-m", "autograder", "grade", str(folder), "--assignment", "01_demo",
+             "--output", str(course.root / "grades.csv"), "--backend", "dask", "--address", cluster.scheduler_address],
+            cwd=REPOSITORY, env=os.environ | {ROOT_VARIABLE: str(course.root)}, capture_output=True, text=True)
+        with distributed.Client(cluster) as client:
+            graded = client.run(lambda: len(parallel._works))
+    assert done.returncode == 0, done.stderr
+    with open(course.root / "grades.csv", newline="") as file:
+        marks = {line["student_id"]: line["score"] for line in csv.DictReader(file)}
+    assert marks == {"ada": "5.0", "ben": "0.0", "cleo": "5.0", "dora": "0.0"}
+    assert sum(graded.values()) == 2, "each of the two workers has set up its workplace once"
