@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
@@ -99,6 +100,7 @@ def _grade_all(course: Course, left: list[Submission], records: Progress, releas
 def _workplace(course: Course, settings: Config, records: Progress, released: dict[str, str], starts: bool
                ) -> Iterator[Callable[[Submission], str]]:
     """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
+    torch.set_num_threads(1)  # one core a worker: more threads would wait for each other, and for the kernels
     with contextlib.ExitStack() as stack:
         if starts:
             settings = Config(settings)
