@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from course_lib.model import ModelConfig, ToyTransformer
+from course_lib.short import show
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def choose_device(device: str | torch.device | None = None) -> DeviceProfile:
     try:
         chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}; choose_device() picks one for you") \
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {show(device)}; choose_device() picks one for you") \
             from error
     if chosen.type == "cpu":
         # On shared cores, a second thread that has to wait for its core stalls every matrix product.

@@ -6,7 +6,7 @@ https://github.com/microsoft/sarathi-serve. Model and device: Yi-34B on two A100
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from course_lib.cost_model import amounts
@@ -37,7 +37,7 @@ class RooflineModel:
 
     def __call__(self, spans: Iterable[tuple[int, int]]) -> float:
         """Seconds of the iteration that computes `num_tokens` tokens from `start_pos` on, for each span."""
-        spans = list(spans)
+        spans = list(spans) if isinstance(spans, Iterator) else spans  # which is gone through twice
         num_tokens, attention, context = amounts(spans)
         num_decodes = sum(start > 0 and length == 1 for start, length in spans)
         return (self.base + max(self.read_weights, self.per_token * num_tokens) + self.per_attention * attention

@@ -12,6 +12,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
+
+from course_lib.validate import check_type
 
 FOLDER = ".progress"
 EXERCISE = re.compile(r"# exercise: (\w+)")
@@ -99,6 +102,9 @@ def contents(folder: str | Path | None = None) -> Contents:
     Default: the folder above the notebook's own, where the working directory is one; else the working directory.
     An exercise is done when its check passed the last time it ran; a written answer, when something is written.
     """
+    check_type("folder", folder, (str, Path, NoneType), "the path of a folder")
+    if folder is not None and not Path(folder).is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; give the one that holds the notebooks' folders")
     here = Path.cwd()
     if folder is None:
         folder = here.parent if (here / f"{here.name}.ipynb").exists() else here
