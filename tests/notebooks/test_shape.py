@@ -72,7 +72,8 @@ def test_every_exercise_is_followed_by_its_check(cells: list[NotebookNode]) -> N
     names = [(index, match[1]) for index, source in enumerate(code) if (match := re.match(r"# exercise: (\w+)", source))]
     assert names
     for index, name in names:
-        assert re.match(rf'# check: {name}\n|(with )?checks\.(exercise|predicted)\("{name}"', code[index + 1]), name
+        check = rf'^(# check: {name}$|(with )?checks\.(exercise|predicted)\("{name}")'
+        assert re.search(check, code[index + 1], re.MULTILINE), name
 
 
 def test_an_exercise_asks_for_few_lines(cells: list[NotebookNode]) -> None:
