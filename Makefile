@@ -46,8 +46,8 @@ release: $(INSTALLED)  ## make every notebook in notebooks/ anew from solutions/
 solutions: $(INSTALLED)  ## run the solved notebooks into build/solutions/
 	"$(BIN)/python" -m autograder solutions
 
-grade: $(INSTALLED)  ## grade a folder of submissions; SUBMISSIONS=folder
-	$(if $(SUBMISSIONS),,$(error SUBMISSIONS is empty: give the folder that holds one folder for each learner, make grade SUBMISSIONS=folder))
+grade: $(INSTALLED)  ## grade submissions; SUBMISSIONS=folder, or a zip of Canvas or Moodle
+	$(if $(SUBMISSIONS),,$(error SUBMISSIONS is empty: give the folder that holds one folder for each learner, or the zip that your LMS made, make grade SUBMISSIONS=folder))
 	"$(BIN)/python" -m autograder grade "$(SUBMISSIONS)"
 
 bundle: $(INSTALLED)  ## the zip that learners get, build/bundle.zip; THROUGH=04 for the notebooks up to 04

@@ -89,8 +89,8 @@ class _Repair:
             strays = [item for item in self._items if item.key is None and item.cell.cell_type == "code"
                       and names & names_defined(item.cell.source)]
             if strays:
-                self.note("The answer to {} stood in a cell that had lost its first line and its metadata. It was "
-                          "recognised by the names that it defines.", key)
+                self.note("Answered in a cell that had lost its first line and its metadata, and recognised by the "
+                          "names that it defines: {}.", key)
                 found = [item for item in self._items if item in found or item in strays]
         checks = self._all(key + CHECK_SUFFIX)
         end = self._items.index(checks[-1]) if checks else len(self._items)
@@ -106,8 +106,8 @@ class _Repair:
             texts = [item for item in self._items[low:high] if item.key is None and lines_of(item.cell.source)
                      and item.cell.cell_type == "markdown"]
             if len(texts) == 1:
-                self.note("The answer to {} stood in a cell that had lost its first line and its metadata. It was "
-                          "recognised by its place.", key)
+                self.note("Answered in a cell that had lost its first line and its metadata, and recognised by its "
+                          "place: {}.", key)
                 texts[0].key = key
             return
         self._choose(key, released, found, found)
@@ -120,8 +120,8 @@ class _Repair:
         fit = [item for item in found if answered(item.cell, released) == best]
         chosen = next((item for item in reversed(fit) if item in before), fit[0])
         if len([item for item in found if item.key == key]) > 1:
-            self.note(f"The cell {{}} is there more than once. Graded is cell {chosen.number} of your notebook, the "
-                      "answer in force when it runs from top to bottom.", key)
+            self.note(f"There more than once: {{}}. Graded is cell {chosen.number} of your notebook, the answer in "
+                      "force when it runs from top to bottom.", key)
         for item in self._all(key):
             item.key = None
         chosen.key = key
@@ -139,10 +139,10 @@ class _Repair:
             item.key = None
         chosen.key = key
         if len(found) > 1:
-            self.note("The read-only cell {} is there more than once. It counts once.", key)
+            self.note("Read-only, there more than once, and counted once: {}.", key)
         if not same_text(chosen.cell, released):
-            self.note("The read-only cell {} had been edited. It was put back; what you wrote there stands in a cell "
-                      "of its own before it.", key)
+            self.note("Read-only, edited, and put back: {}. What you wrote there stands in a cell of its own above.",
+                      key)
             kept = from_dict({"cell_type": chosen.cell.cell_type, "metadata": {}, "source": chosen.cell.source})
             self._items.insert(self._items.index(chosen), _Item(kept, None, chosen.number))
         chosen.cell.source = released.source
@@ -151,7 +151,7 @@ class _Repair:
         """A given cell may be edited, but not so that it cannot run."""
         item = self._item(key)
         if item and self._release.is_needed(key) and not parses(item.cell.source) and parses(released.source):
-            self.note("The given cell that begins with {} could not run any more. It was put back.", key)
+            self.note("Given, edited so that it could not run, and put back: {}.", key)
             item.key, item.cell.cell_type = None, "raw"
             self._items.insert(self._items.index(item), _Item(copy.deepcopy(released), key))
 
@@ -161,14 +161,12 @@ class _Repair:
         if sources.grade_id(released):
             found = cell.metadata.get("nbgrader")
             if not isinstance(found, dict) or not found:
-                self.note("The cells {} had lost nbgrader's metadata, as some editors drop them. They were put back.",
-                          key)
+                self.note("Without nbgrader's metadata, which some editors drop, and given it back: {}.", key)
             elif any(found.get(name) != released.metadata.nbgrader.get(name) for name in SETTINGS):
-                self.note("The settings (name, points, lock) of the cells {} had been changed. They were put back.",
-                          key)
+                self.note("Changed in their settings (name, points, lock), which were put back: {}.", key)
             cell.metadata.nbgrader = copy.deepcopy(released.metadata.nbgrader)
         if cell.cell_type != released.cell_type and (sources.grade_id(released) or self._release.is_needed(key)):
-            self.note("The type of the cells {} had been changed. It was put back.", key)
+            self.note("Changed in their type, which was put back: {}.", key)
             cell.cell_type = released.cell_type
 
     # What is missing or out of place, and where it belongs
@@ -178,8 +176,7 @@ class _Repair:
         item = self._item(key)
         if item and self._is_misplaced(item, released):
             self._items.remove(item)
-            self.note("The cells {} stood on the wrong side of the exercise that they belong to. They were moved back.",
-                      key)
+            self.note("On the wrong side of the exercise that they belong to, and moved back: {}.", key)
             self._insert(item, released)
         elif item is None and self._release.is_needed(key):
             cell = copy.deepcopy(released)
@@ -187,7 +184,7 @@ class _Repair:
                     names_defined(released.source) & names_defined(other.cell.source) for other in self._items
                     if other.cell.cell_type == "code"):
                 cell.source = f"{cell.source.partition(chr(10))[0]}\n# It is answered in another cell."
-            self.note("The cells {} were missing. They were put back as released.", key)
+            self.note("Missing, and put back as released: {}.", key)
             self._insert(_Item(cell, key), released)
 
     def _is_misplaced(self, item: _Item, released: NotebookNode) -> bool:

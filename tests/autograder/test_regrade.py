@@ -124,7 +124,7 @@ def test_what_was_collected_is_kept(course: Course, released_demo: Course, bubbl
         assert original.read_text() == text
         assert (path.parent / "timestamp.txt").read_text() == "2026-03-01 12:00:00 UTC"
     record = json.loads((course.grading / "autograded" / ".precheck" / "01_demo--ada.json").read_text())
-    assert record["repairs"] == ["The cells `halves_check` were missing. They were put back as released."]
+    assert record["repairs"] == ["Missing, and put back as released: `halves_check`."]
 
 
 def test_stock_zip_collect_reads_a_download(course: Course, released_demo: Course) -> None:
