@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,10 +58,12 @@ class CheckCrashed(Exception):
 class Tally:
     """Requirements and whether every case of each was met; the first failure gives the message.
 
-    Name in the constructor all requirements that count: one that no case reaches has failed.
+    Name in the constructor all requirements that count: one that no case reaches has failed. `edges` are those of them
+    that an empty answer, or the lines that are given, would meet: they count only beside one of the others that is met.
     """
 
-    def __init__(self, *requirements: str) -> None:
+    def __init__(self, *requirements: str, edges: Collection[str] = ()) -> None:
+        self._edges = edges
         self._met: dict[str, bool | None] = dict.fromkeys(requirements)
         self._failures: list[tuple[str, str | None]] = []
 
@@ -96,7 +98,8 @@ class Tally:
         """The share of requirements met, with the first failure's words (one that names a misconception goes first)."""
         if not self._met:
             raise ValueError("the check recorded no case: call equal, close, true or error before result")
-        share = sum(met is True for met in self._met.values()) / len(self._met)
+        right = [requirement for requirement, met in self._met.items() if met]
+        share = len(right) / len(self._met) if set(right) - set(self._edges) else 0.0
         if not self._failures:
             unreached = [name for name, met in self._met.items() if met is None]
             if unreached:

@@ -169,7 +169,8 @@ def _compare_writes(tally: Tally, requirement: str, call: Call, num_layers: int,
 
 def causal_mask(call: Call) -> Result:
     """Every shape up to 12 x 40, the impossible ones included."""
-    tally = Tally("square, q_len = kv_len", "one query", "a rectangle", "kv_len < q_len is refused")
+    tally = Tally("square, q_len = kv_len", "one query", "a rectangle", refused := "kv_len < q_len is refused",
+                  edges=[refused])
     shapes = [[q_len, kv_len] for q_len in range(1, 13) for kv_len in range(1, 41)]
     random.shuffle(shapes)
     answers = call({"shapes": shapes})["masks"]

@@ -65,7 +65,7 @@ def what_changes(call: Call) -> Result:
 
 def split_into_chunks(call: Call) -> Result:
     """Exact ranges for many lengths; a chunk size of 0 is refused."""
-    tally = Tally("full chunks", "a shorter last chunk", "chunk_size below 1 is refused")
+    tally = Tally("full chunks", "a shorter last chunk", refused := "chunk_size below 1 is refused", edges=[refused])
     for length, size, exact in _lengths_and_sizes():
         starts = range(0, length, size)
         expected = [range(start, min(start + size, length)) for start in starts]
@@ -85,10 +85,9 @@ def split_into_chunks(call: Call) -> Result:
     for size in (0, -3):
         try:
             got = call({"num_tokens": 10, "chunk_size": size})
-            tally.true("chunk_size below 1 is refused", False,
-                       f"split_into_chunks(10, {size}) must raise ValueError, got {got['chunks']}")
+            tally.true(refused, False, f"split_into_chunks(10, {size}) must raise ValueError, got {got['chunks']}")
         except LearnerError as error:
-            tally.true("chunk_size below 1 is refused", error.type_name == "ValueError", str(error))
+            tally.true(refused, error.type_name == "ValueError", str(error))
     return tally.result()
 
 

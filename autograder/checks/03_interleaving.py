@@ -146,7 +146,7 @@ def _why_waiting(iterations: list[list[str]]) -> str:
 def decode_gaps(call: Call) -> Result:
     """The lengths of what lies between the decode steps, for random orders."""
     tally = Tally("decode steps with chunks between them", "neighbouring decode steps",
-                  "what comes before the first and after the last", "fewer than two decode steps")
+                  "what comes before the first and after the last", few := "fewer than two decode steps", edges=[few])
     for requirement, kinds in _kinds():
         order, numbers = [], {"P": 0, "D": 0}
         for kind in kinds:
@@ -190,7 +190,7 @@ def _kinds() -> list[tuple[str, str]]:
 def interleave(call: Call) -> Result:
     """Membership in the set of all orders that meet the constraints, found by trying every one."""
     tally = Tally("as many chunks as decode steps", "more chunks", "more decode steps", "one list is empty",
-                  "the given lists stay as they are")
+                  stay := "the given lists stay as they are", edges=[stay])
     small, large = random.randint(2, 3), random.randint(6, 7)  # in lists of one or two, mistakes look alike
     cases = [("as many chunks as decode steps", n, n) for n in (4, small, 1)]
     cases += [("more chunks", *counts) for counts in ((large, small), (5, 4), (3, 1))]
@@ -208,7 +208,7 @@ def interleave(call: Call) -> Result:
             tally.error(requirement, error, given)
             continue
         _compare_order(tally, requirement, answer["order"], chunks, decodes, given)
-        tally.equal("the given lists stay as they are", [answer["chunks"], answer["decodes"]], [chunks, decodes],
+        tally.equal(stay, [answer["chunks"], answer["decodes"]], [chunks, decodes],
                     given=f"{given}, the two lists after the call",
                     wrong=[([answer["chunks"], answer["decodes"]], MISCONCEPTIONS["lists_emptied"])])
     return tally.result()

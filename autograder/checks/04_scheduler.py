@@ -73,7 +73,7 @@ def plan_running(call: Call) -> Result:
     together = "threshold and budget together"
     requirements = ("the budget is shared", "long_prefill_token_threshold", together,
                     "nobody is planned with 0 tokens", "the requests stay as they are")
-    tally, suspects = Tally(*requirements), Suspects()
+    tally, suspects = Tally(*requirements, edges=requirements[-1:]), Suspects()
     for requirement in requirements * 3:
         sizes = [*(random.randint(20, 60) for _ in range(3)), random.randint(100, 200)]
         done = [random.randint(1, size - 12) for size in sizes]

@@ -211,7 +211,7 @@ def _traces() -> list[tuple[str, Trace]]:
 
 def ttft(call: Call) -> Result:
     """First tokens on many traces; None where there is none."""
-    tally = Tally(PASSED_OVER, RECOMPUTE, IDLE_SERVER, "no token: None")
+    tally = Tally(PASSED_OVER, RECOMPUTE, IDLE_SERVER, "no token: None", edges=["no token: None"])
     cases = [Case(requirement, trace, info, _first(trace, info).end - info.arrival_time)
              for requirement, trace in _traces() for info in _with_tokens(trace, 1)]
     run_cases(call, cases)
@@ -234,7 +234,7 @@ def decoder_idle_time(call: Call) -> Result:
 
 def _about_gaps(call: Call, name: str, answer: Callable[[list[Iteration]], Any], empty: Any, wrong: Wrong) -> Result:
     few = f"fewer than two tokens: {empty}; an unknown id: KeyError"
-    tally = Tally(PASSED_OVER, RECOMPUTE, IDLE_SERVER, few)
+    tally = Tally(PASSED_OVER, RECOMPUTE, IDLE_SERVER, few, edges=[few])
     cases = [Case(requirement, trace, info, answer(token_iterations(trace, info)))
              for requirement, trace in _traces() for info in _with_tokens(trace, 2)]
     run_cases(call, cases)
@@ -248,7 +248,7 @@ def throughput(call: Call) -> Result:
     kinds = {PASSED_OVER: Kind(), "unfinished requests": Kind(cut_off=True),
              IDLE_SERVER: Kind(idle_server=True), RECOMPUTE: Kind(preemption=True)}
     another = "requests listed in another order"
-    tally = Tally(*kinds, another, "no iterations: 0.0")
+    tally = Tally(*kinds, another, empty := "no iterations: 0.0", edges=[empty])
     traces = [(requirement, interesting_trace(kind)) for requirement, kind in kinds.items() for _ in range(3)]
     for _ in range(2):
         trace = interesting_trace(Kind())
@@ -256,8 +256,8 @@ def throughput(call: Call) -> Result:
     cases = [Case(requirement, trace, None, _tokens(trace) / _makespan(trace)) for requirement, trace in traces]
     run_cases(call, cases)
     tally_cases(tally, "throughput", cases, _cause(cases, WRONG_THROUGHPUT))
-    empty = [Trace((), ()), replace(cases[0].trace, iterations=())]
-    _edge_cases(call, tally, "throughput", [Case("no iterations: 0.0", trace, None, 0.0) for trace in empty],
+    without = [Trace((), ()), replace(cases[0].trace, iterations=())]
+    _edge_cases(call, tally, "throughput", [Case(empty, trace, None, 0.0) for trace in without],
                 "empty_trace", cases)
     return tally.result()
 

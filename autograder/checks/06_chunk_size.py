@@ -214,7 +214,7 @@ INFEASIBLE = "None when no row meets the SLO"
 
 def pick_budget(call: Call) -> Result:
     """Random sweeps in any order: rows at the SLO, ties, none that meets it, no rows at all."""
-    tally = Tally(HIGHEST, EQUAL, TIE, INFEASIBLE)
+    tally = Tally(HIGHEST, EQUAL, TIE, INFEASIBLE, edges=[INFEASIBLE])
     suspects = FLAWED_PICKS
     for requirement, prepare in [(HIGHEST, some_allowed), (HIGHEST, all_allowed), (EQUAL, equal_is_best),
                                  (TIE, tied), (TIE, tied_small_first), (INFEASIBLE, infeasible),

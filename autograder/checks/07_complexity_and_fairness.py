@@ -79,7 +79,7 @@ def fair_cycle(call: Call) -> Result:
     """Cycles with arrivals and departures on random workloads, played on the check's own count."""
     units, left_out = "one unit for every active request, as others arrive", "who has departed is left out"
     stay, refused = "the requests stay as they are", "chunk_size below 1 is refused"
-    tally = Tally(units, left_out, stay, refused)
+    tally = Tally(units, left_out, stay, refused, edges=[stay, refused])
     for requirement in (units, units, left_out, left_out):
         chunk_size = random.randint(4, 12)
         cycles, plans = _play(chunk_size, departed_stay=requirement == left_out)
@@ -153,7 +153,7 @@ def _cut_short(cycle: list[Progress], right: dict[str, int]) -> list[dict[str, i
 def blocks_needed(call: Call) -> Result:
     """Counted place by place: which blocks of the table do the tokens touch that it does not hold?"""
     requirements = ("tokens that fill their blocks exactly", "a block that is begun", "places left in the last block")
-    tally = Tally(*requirements, more := "more blocks than it needs")
+    tally = Tally(*requirements, more := "more blocks than it needs", edges=[requirements[-1], more])
     for requirement in requirements * 4:
         wrong = _wrong_blocks(case := _blocks_case(requirement))
         while len({answer for answer, _ in wrong}) < len(wrong):  # so that each answer has one cause

@@ -190,7 +190,7 @@ OWN_GRID = "the notebook's grid, when none is given"
 
 def recommend(call: Call) -> Result:
     """Answers on cases that each tell some misconceptions apart; any plan within 5% of the best is accepted."""
-    tally = Tally(KEPT_TBT, KEPT_TTFT, FAST, NONE, LIMIT, TIE, OWN_GRID)
+    tally = Tally(KEPT_TBT, KEPT_TTFT, FAST, NONE, LIMIT, TIE, OWN_GRID, edges=[NONE])
     cases = _cases()
     answers: list[tuple[Case, Plan | None]] = []
     for case in cases:

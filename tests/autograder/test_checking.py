@@ -18,6 +18,18 @@ def test_share_counts_requirements_whose_every_case_is_met() -> None:
     assert "one" in result.message and "f(2)" in result.message and "f(3)" not in result.message
 
 
+def test_edges_count_only_beside_another_requirement() -> None:
+    def share(main: bool, edge: bool) -> float:
+        tally = Tally("main", "other", "edge", edges=["edge"])
+        for requirement, met in {"main": main, "other": False, "edge": edge}.items():
+            tally.true(requirement, met, "no")
+        return tally.result().share
+
+    assert share(main=False, edge=True) == 0
+    assert share(main=True, edge=True) == pytest.approx(2 / 3)
+    assert share(main=True, edge=False) == pytest.approx(1 / 3)
+
+
 def test_a_failure_that_names_a_misconception_goes_first() -> None:
     tally = Tally("one", "two")
     tally.equal("one", [1], [2], given="f()")
