@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autograder import solutions, sources
+from autograder import exercises, solutions, sources
 from autograder.course import Course
 
 Namespace = dict[str, Any]
@@ -22,11 +22,16 @@ def text_of(notebook: str, course: Course) -> str:
     return re.sub(r"\s+", " ", " ".join(cell.source for cell in cells if cell.cell_type == "markdown"))
 
 
+def source_of(notebook: str, starts_with: str, course: Course) -> str:
+    """The one cell that begins with these words."""
+    [source] = [cell.source for cell in sources.read(notebook, course).cells if cell.source.startswith(starts_with)]
+    return source
+
+
 def run_cell(notebook: str, starts_with: str, namespace: Namespace, course: Course) -> str:
-    """Runs the one cell that begins with these words; what it prints."""
-    [cell] = [cell for cell in sources.read(notebook, course).cells if cell.source.startswith(starts_with)]
+    """What that cell prints."""
     with contextlib.redirect_stdout(printed := io.StringIO()):
-        exec(cell.source, namespace)
+        exec(source_of(notebook, starts_with, course), namespace)
     return printed.getvalue()
 
 
@@ -85,7 +90,18 @@ def chunk_size(here: Namespace, cell: Callable[[str], str]) -> list[str]:
     widths = [row.max_tbt for row in knob]
     assert 0.72 < widths[0] / widths[1] < 0.78 and all(0.45 < widths[i] / widths[i + 1] < 0.65 for i in (1, 2))
     assert knob[3].throughput == max(row.throughput for row in knob)
-    return [f"throughput falls by {loss(2048, 8192):.0f}% at 2,048 and by {loss(512, 8192):.0f}% at 512",
+    published = {name: 1000 * seconds for name, seconds, *_ in here["residuals"]()}
+    name, *_, error = max(here["residuals"](), key=lambda row: abs(row[3]))
+    assert name == "table-2: 4 decode steps"
+    chunked = max(published[f"figure-9: prompt of {length} in chunks of 512"]
+                  / published[f"figure-9: prompt of {length} whole"] for length in (2047, 4095, 8191, 16383))
+    return [f"One decode step takes {published['figure-2: 1 decode step']:.1f} ms, a prompt of 128 tokens "
+            f"{published['figure-2: prompt of 128']:.1f} ms, one of 512 tokens "
+            f"{published['figure-2: prompt of 512']:.1f} ms",
+            f"at four decode steps: {published[name]:.1f} ms in one of the published runs, "
+            f"{published['figure-2: 4 decode steps']:.1f} ms in another",
+            f"In the artifact's files it is at most {100 * (chunked - 1):.0f}% for chunks of 512",
+            f"throughput falls by {loss(2048, 8192):.0f}% at 2,048 and by {loss(512, 8192):.0f}% at 512",
             f"for {1000 * (rows[256].p99_tbt - rows[128].p99_tbt):.0f} ms. Below some {clock.ridge:.0f} tokens",
             f"512 prompt tokens take {1000 * clock([(0, 512)]):.0f} ms on this clock",
             f"latency falls by a factor of {rows[8192].p99_tbt / rows[512].p99_tbt:.0f} and throughput by a tenth",
@@ -126,7 +142,14 @@ def case_studies(here: Namespace, cell: Callable[[str], str]) -> list[str]:
     whole, cut = gaps(here["documents_and_chats"]), gaps(here["segmented"])
     p99s = [here["nearest_rank"](some, 0.99) for some in (whole, cut)]
     assert 0.45 < p99s[1] / p99s[0] < 0.55 and max(cut) > 0.9 * max(whole) and mean(cut) < mean(whole)
-    return [f"the printed {max(step.num_tokens for step in trace.iterations)} tokens", "On four of the six days it breaks",
+    exec(source_of("08_case_studies", "def trial(", Course()).partition("\nfor ")[0], here)
+    with contextlib.redirect_stdout(printed := io.StringIO()):
+        here["trial"]("stall-free", 512, 0.8)
+    p99 = int(re.search(r"P99 TBT +(\d+) ms", printed.getvalue())[1])
+    ridges = f"from {clock.ridge:.0f} to {here['NEW_SERVER'].ridge:.0f} tokens"
+    assert ridges in exercises.checks_module("08_case_studies").CHOICES["new_ridge"]["C"][1]
+    return [f"the P99 stops at some {p99} ms", ridges,
+            f"the printed {max(step.num_tokens for step in trace.iterations)} tokens", "On four of the six days it breaks",
             f"there are {len(cut) - len(whole)} more gaps to dilute it"]
 
 
