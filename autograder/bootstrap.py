@@ -1,6 +1,6 @@
 """The text of every notebook's first code cell, which finds course_lib."""
 
-from autograder.urls import COURSE_LIB_URL
+from autograder import urls
 
 _TEXT = '''\
 # Finds course_lib: installed, in a folder above this notebook, or on Colab by installing it. Run this cell first.
@@ -35,6 +35,16 @@ if importlib.util.find_spec("course_lib") is None:
         )'''
 
 
-def text(url: str | None = COURSE_LIB_URL) -> str:
-    """The cell's source; `url` is where Colab gets course_lib from (None: the learner uploads the wheel)."""
-    return _TEXT.format(url=url)
+def text() -> str:
+    """The cell's source, with the address from which Colab gets course_lib (None: the learner uploads the wheel)."""
+    return _TEXT.format(url=urls.COURSE_LIB_URL)
+
+
+def with_badge(name: str, source: str) -> str:
+    """The text of the first cell of notebook `name` with a badge that opens it in Colab, where there is an address."""
+    if urls.COLAB_URL is None:
+        return source
+    title, _, rest = source.partition("\n")
+    address = f"{urls.COLAB_URL.rstrip('/')}/{name}/{name}.ipynb"
+    badge = f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+    return f"{title}\n\n{badge}\n{rest}"

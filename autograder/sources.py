@@ -41,6 +41,7 @@ def read(name: str, course: Course | None = None) -> NotebookNode:
             cell.source = _expand_check(cell, name, course, where)
         cell.id = grade_id(cell) or f"cell-{index:03}"
         cell.metadata.pop("lines_to_next_cell", None)  # jupytext's note to itself
+    notebook.cells[0].source = bootstrap.with_badge(name, notebook.cells[0].source)
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC, "language_info": {"name": "python"}})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)

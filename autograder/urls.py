@@ -1,3 +1,7 @@
-"""Addresses that a release writes into the notebooks."""
+"""Addresses that a release writes into the notebooks. Set them here, then run `make release` or `make bundle`."""
 
-COURSE_LIB_URL: str | None = None  # of a course_lib wheel, for Colab; without it Colab asks for an upload
+# Where the notebooks can be opened in Colab, each at URL/NN_name/NN_name.ipynb: then every notebook carries a badge.
+# For instance "https://colab.research.google.com/github/OWNER/REPOSITORY/blob/main/notebooks".
+COLAB_URL: str | None = None
+# Of a course_lib wheel (`make wheel`), for the first cell on Colab; without it that cell asks for an upload.
+COURSE_LIB_URL: str | None = None
