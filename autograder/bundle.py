@@ -28,6 +28,7 @@ def bundle(output: Path, through: str | None = None, course: Course | None = Non
     members |= {str(path.relative_to(REPOSITORY)): path.read_text()
                 for path in sorted((REPOSITORY / "course_lib").rglob("*")) if path.suffix in SUFFIXES}
     members |= {name: (REPOSITORY / name).read_text() for name in ENVIRONMENT}
+    members["nbgrader_config.py"] = (REPOSITORY / "autograder" / "learner_config.py").read_text()
     members["README.md"] = (REPOSITORY / "docs" / "learner.md").read_text()
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:

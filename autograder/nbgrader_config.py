@@ -40,9 +40,13 @@ c.CourseDirectory.submitted_directory = "autograder/submitted"
 c.CourseDirectory.autograded_directory = "autograder/autograded"
 c.CourseDirectory.feedback_directory = "autograder/feedback"
 
-# A folder that all users of a machine share, for nbgrader's release, submit and collect.
+# A folder that all users of a machine share, for nbgrader's release, submit and collect. nbgrader wants it writable by
+# everybody; what it makes inside is not. Learners' accounts have autograder/learner_config.py.
 exchange = Path(os.environ.get("NBGRADER_EXCHANGE") or course.grading / "exchange")
-exchange.mkdir(parents=True, exist_ok=True)
+if not exchange.exists():
+    exchange.mkdir(parents=True)
+    if os.environ.get("NBGRADER_EXCHANGE"):
+        exchange.chmod(0o1777)  # as /tmp: nobody removes what is another's
 c.Exchange.root = str(exchange)
 
 # `nbgrader zip_collect` reads the downloads of Canvas and Moodle in autograder/downloaded/ASSIGNMENT/archive/.

@@ -34,7 +34,7 @@ def test_notebooks_up_to_the_one_asked_for(through_02: Path) -> None:
 def test_nothing_an_instructor_keeps(through_02: Path) -> None:
     files = [path for path in through_02.rglob("*") if path.is_file()]
     assert {path.relative_to(through_02).parts[0] for path in files} == {
-        "notebooks", "course_lib", "environment.yml", "pyproject.toml", "LICENSE", "README.md"}
+        "notebooks", "course_lib", "environment.yml", "pyproject.toml", "LICENSE", "README.md", "nbgrader_config.py"}
     for path in files:
         text = path.read_text()
         for secret in ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS", "autograder.stock"):

@@ -6,14 +6,16 @@ The environment is .venv-colab, made by `make test`. Not covered: Colab's Python
 import json
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from autograder import bundle
+from autograder import bundle, exercises, grade
 from autograder.course import Course
-from tests.autograder.helpers import errors, solved
+from tests.autograder.helpers import errors, scratch_course, solved
 
 STUB = Path(__file__).parent / "stub"
 
@@ -72,3 +74,22 @@ def test_the_first_cell_leaves_torch_and_numpy_alone(wheel: Path, colab: Path, p
     solution.cells = [cell for cell in solution.cells if cell.cell_type == "code"][:1]
     NotebookClient(solution, timeout=600, kernel_name="colab", resources={"metadata": {"path": colab}}).execute()
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"course_lib"}
+
+
+@pytest.mark.timeout(600)
+def test_the_way_back_from_colab_download_lms_zip_marks(colab: Path, tmp_path: Path) -> None:
+    """Run on Colab's versions, downloaded without nbgrader's metadata, handed in through an LMS: full marks."""
+    name, course = "03_interleaving", Course()
+    notebook = solved(name, course)
+    NotebookClient(notebook, timeout=600, kernel_name="colab", resources={"metadata": {"path": colab}}).execute()
+    for position, cell in enumerate(notebook.cells):
+        cell.metadata = nbformat.from_dict({"id": f"Xy{position}", "outputId": "0"} if cell.cell_type == "code" else {})
+        cell.id = f"Xy{position}"
+    notebook.metadata = nbformat.from_dict({"colab": {"provenance": []}, "language_info": {"name": "python"},
+                                            "kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    with zipfile.ZipFile(tmp_path / "submissions.zip", "w") as archive:  # as Canvas makes it
+        archive.writestr(f"lovelaceada_4711_81520_{name}.ipynb", nbformat.writes(notebook))
+    scratch = scratch_course(course, tmp_path / "course")
+    [row] = grade.grade(tmp_path / "submissions.zip", None, tmp_path / "grades.csv", scratch)
+    assert (row.student, row.assignment, row.status) == ("lovelaceada_4711", name, "graded")
+    assert row.score == row.max_score == sum(one.points for one in exercises.exercises(name, course))
