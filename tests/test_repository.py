@@ -51,6 +51,14 @@ def test_conda_environment_is_in_step_with_pyproject(repository: Path, project: 
     assert listed[-1] == {"pip": ["-e ."]}
 
 
+def test_repo2docker_takes_the_conda_environment(repository: Path) -> None:
+    """Not built here, which needs docker; but it would read any of these before environment.yml."""
+    assert [name for name in ("binder", ".binder", "Dockerfile", "Pipfile") if (repository / name).exists()] == []
+    guide = (repository / "docs" / "instructor.md").read_text()
+    [start] = re.findall(r"mybinder\.org/\S+urlpath=lab/tree/(\S+\.ipynb)", guide)
+    assert (repository / start).is_file()
+
+
 def test_lock_pins_plain_versions_only(lock_lines: list[str]) -> None:
     assert "torch==2.13.0" in lock_lines
     not_plain = [line for line in lock_lines if not re.fullmatch(r"[\w.-]+==[0-9][0-9a-z.]*", line)]
