@@ -16,7 +16,7 @@ from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, grade_one, judge, parallel, progress, release, submissions, warm
+from autograder import course_api, grade_one, judge, parallel, precheck, progress, release, submissions, warm
 from autograder.course import Course
 from autograder.grade_one import FAILED, MISSING, REFUSED
 from autograder.progress import Progress
@@ -73,23 +73,23 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
                 and (options.again or not (records.is_graded(one) and _in_gradebook(course, one)))]
         if left and start is None and options.dask_address is None:
             start = stack.enter_context(warm.Start(course, options.sandbox))
-        released = register(course, wanted)
-        statuses |= _grade_all(course, left, records, released, options, start)
+        register(course, wanted)
+        statuses |= _grade_all(course, left, records, options, start)
         for one in found:
             if (one.student, one.assignment) not in statuses:
                 statuses[one.student, one.assignment] = grade_one.status(course, one)
         return _export(course, wanted, students, statuses, output)
 
 
-def _grade_all(course: Course, left: list[Submission], records: Progress, released: dict[str, str], options: Options,
-               start: warm.Start | None) -> Iterator[tuple[tuple[str, str], str]]:
+def _grade_all(course: Course, left: list[Submission], records: Progress, options: Options, start: warm.Start | None
+               ) -> Iterator[tuple[tuple[str, str], str]]:
     """Pairs of (student, assignment) and status."""
     judge.secret(course)
     settings = Config(options.settings or {})
     settings.Judge.sandbox = options.sandbox
     if start and left:
         settings.merge(start.settings())
-    place = functools.partial(_workplace, course, settings, records, released, options.sandbox and start is None)
+    place = functools.partial(_workplace, course, settings, records, options.sandbox and start is None)
     jobs = options.jobs or len(os.sched_getaffinity(0))
     done = parallel.each(place, left, jobs, options.dask_address)
     for one, status in tqdm(done, total=len(left), desc="grading", unit="submission"):
@@ -97,7 +97,7 @@ def _grade_all(course: Course, left: list[Submission], records: Progress, releas
 
 
 @contextlib.contextmanager
-def _workplace(course: Course, settings: Config, records: Progress, released: dict[str, str], starts: bool
+def _workplace(course: Course, settings: Config, records: Progress, starts: bool
                ) -> Iterator[Callable[[Submission], str]]:
     """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
     torch.set_num_threads(1)  # one core a worker: more threads would wait for each other, and for the kernels
@@ -108,15 +108,14 @@ def _workplace(course: Course, settings: Config, records: Progress, released: di
         # Workers wait for each other's writes; sqlite's own 5 seconds are too few for many of them.
         settings.CourseDirectory.db_url = f"{course.database}?timeout=120"
         api = stack.enter_context(course_api.api(course, settings))
-        yield functools.partial(grade_one.grade_one, api, course, records, released)
+        yield functools.partial(grade_one.grade_one, api, course, records)
 
 
-def register(course: Course, assignments: list[str]) -> dict[str, str]:
+def register(course: Course, assignments: list[str]) -> None:
     """Tells the gradebook the assignments' cells and points, as the sources have them; `notebooks/` is not touched.
 
-    Returns the text of each assignment's notebook as learners get it.
+    The pre-check gets each notebook as learners get it.
     """
-    released = {}
     with tempfile.TemporaryDirectory() as scratch:
         settings = Config()  # the course's gradebook, with everything else in a scratch folder
         folder = Path(scratch).resolve()
@@ -132,8 +131,7 @@ def register(course: Course, assignments: list[str]) -> dict[str, str]:
                         f"the gradebook does not take {name}: {course_api.reason(result)}. If its graded cells changed "
                         f"since submissions were graded, move {course.grading / 'gradebook.db'} away and grade again."
                     )
-                released[name] = (folder / "release" / name / f"{name}.ipynb").read_text()
-    return released
+                precheck.set_release(course, name, (folder / "release" / name / f"{name}.ipynb").read_text())
 
 
 def _in_gradebook(course: Course, submission: Submission) -> bool:

@@ -19,14 +19,13 @@ from autograder.submissions import Submission
 GRADED, MANUAL, REFUSED, FAILED, MISSING = "graded", "needs manual grading", "refused", "failed", "missing"
 
 
-def grade_one(api: NbGraderAPI, course: Course, records: Progress, released: dict[str, str], submission: Submission
-              ) -> str:
-    """Grades a submission, feedback included, and returns its status; `released` has the learner's notebooks."""
+def grade_one(api: NbGraderAPI, course: Course, records: Progress, submission: Submission) -> str:
+    """Grades a submission, feedback included, and returns its status."""
     student, assignment = submission.student, submission.assignment
     folder = course.grading / "submitted" / student / assignment
     try:
         records.begin(submission)
-        notebook, repairs = precheck.check(submission, released[assignment])
+        notebook, repairs = precheck.check(course, submission)
         _keep_original(course, submission)
         # Only the notebook: a file like torch.py beside it would be imported.
         shutil.rmtree(folder, ignore_errors=True)

@@ -45,14 +45,19 @@ overflow-wrap: anywhere }}</style>
 """
 
 
-def check(submission: Submission, released: str) -> tuple[NotebookNode, list[str]]:
-    """The repaired notebook, and a sentence for each repair. `released` is the text of the learner's notebook.
+def set_release(course: Course, assignment: str, text: str) -> None:
+    """Keeps the notebook that learners get, as the sources have it now; somebody may work in that of `notebooks/`."""
+    _write(_release_path(course, assignment), text)
+
+
+def check(course: Course, submission: Submission) -> tuple[NotebookNode, list[str]]:
+    """The repaired notebook, and a sentence for each repair.
 
     Raises Refused. The submitted file is left as it is.
     """
     submitted = reading.read(submission.path)
     unused = _modules_beside(submission, submitted)
-    notebook, repairs = repair(submitted, _release(released))
+    notebook, repairs = repair(submitted, _release(_release_path(course, submission.assignment).read_text()))
     repairs = [*submission.notes, *unused, *repairs]
     try:
         nbformat.validate(notebook)
@@ -64,6 +69,10 @@ def check(submission: Submission, released: str) -> tuple[NotebookNode, list[str
         repairs.append("Damaged metadata, and pictures in texts, were left out.")
         nbformat.validate(notebook)
     return notebook, repairs
+
+
+def _release_path(course: Course, assignment: str) -> Path:
+    return course.grading / "autograded" / ".released" / f"{assignment}.ipynb"
 
 
 @functools.cache

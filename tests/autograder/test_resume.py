@@ -97,7 +97,7 @@ def test_what_changed_is_graded_again_and_nothing_else(course: Course, monkeypat
     paths = {name: submit(folder, name, "01_demo", untouched("01_demo", course)) for name in ("ada", "ben")}
     graded: list[str] = []
 
-    def pretend(_api: object, course: Course, records: Progress, _released: object, submission: Submission) -> str:
+    def pretend(_api: object, course: Course, records: Progress, submission: Submission) -> str:
         graded.append(submission.student)
         submit(course.grading / "autograded", submission.student, "01_demo", submission.path.read_text())
         with Gradebook(course.database) as gradebook:
