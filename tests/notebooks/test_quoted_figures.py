@@ -38,11 +38,15 @@ def run_cell(notebook: str, starts_with: str, namespace: Namespace, course: Cour
 def interleaving(here: Namespace, cell: Callable[[str], str]) -> list[str]:
     """Notebook 03: three orders on the CPU's clock."""
     here["standard_order"] = ["D21", "P11", "P12", "P13", "D22", "D23"]
-    rows = re.findall(r"^(\w+) +\d +(\d+) +(\d+) +\d+$", cell("long_prompt = [0] * 2048"), re.MULTILINE)
-    first = {name: int(milliseconds) for name, milliseconds, _ in rows}
-    waits = {name: int(milliseconds) for name, _, milliseconds in rows}
-    assert first["interleaved"] - first["standard"] < 10 and first["standard"] // 100 == 4
-    assert waits["interleaved"] < waits["standard"] / 2 and first["hybrid"] == min(first.values())
+    interleaved_waits = []
+    for here["order_three"] in (["P11", "D21", "P12", "D22", "P13", "D23"], ["D21", "P11", "D22", "P12", "D23", "P13"]):
+        rows = re.findall(r"^(\w+) +\d +(\d+) +(\d+) +\d+$", cell("long_prompt = [0] * 2048"), re.MULTILINE)
+        first = {name: int(milliseconds) for name, milliseconds, _ in rows}
+        waits = {name: int(milliseconds) for name, _, milliseconds in rows}
+        assert first["interleaved"] - first["standard"] < 10 and first["standard"] // 100 == 4
+        assert waits["interleaved"] < waits["standard"] / 2 and first["hybrid"] == min(first.values())
+        interleaved_waits.append(waits["interleaved"])
+    assert interleaved_waits[1] < interleaved_waits[0]  # what the text says of an order that begins with D21
     return ["sequence 1 less than 10 ms of about 400", "Sequence 2's longest wait is less than half of what it was",
             "The hybrid order gives sequence 1 its first token soonest"]
 
