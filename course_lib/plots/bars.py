@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from course_lib.plots.lanes import label_of
 from course_lib.plots.picture import Picture
-from course_lib.plots.style import BLUE, count, drawing_style, fit_labels, new_figure, number
+from course_lib.plots.style import BLUE, SMALLEST_TEXT, count, drawing_style, fit_labels, new_figure, number
 from course_lib.validate import checked_list, checked_numbers
 
 
@@ -49,7 +49,7 @@ def chunk_bars(
         axes.set_xlabel(f"time ({unit})")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        fit_labels(figure, labels, sizes=(8, 10, 12, 14))
+        fit_labels(figure, labels, sizes=(SMALLEST_TEXT, 12, 14))
     rows = tuple(
         (name, str(len(durations)), number(max(durations)), number(sum(durations)))
         for name, durations in series.items()

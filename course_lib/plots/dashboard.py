@@ -13,6 +13,7 @@ from course_lib.plots.style import (
     BLACK,
     BLUE,
     ORANGE,
+    SMALLEST_TEXT,
     VERMILION,
     WAIT_GREY,
     drawing_style,
@@ -66,7 +67,7 @@ def decision_dashboard(
                 _draw(axes, rows, slos[case], field, factor, chosen[case], today[case])
                 number_axis(axes, label, log=True)
                 axes.margins(x=0.1, y=0.18)
-                axes.tick_params(axis="x", labelsize=9)
+                axes.tick_params(axis="x", labelsize=SMALLEST_TEXT)
             panels[0].xaxis.set_major_locator(LogLocator(subs=(1, 3)))  # the figures in ms are long
         handles = [
             _key("o", BLUE, BLUE, 7, "meets both promises"),

@@ -25,8 +25,9 @@ from course_lib.plots.style import (
 )
 from course_lib.validate import checked_list
 
-FILLS = ((BLUE, "white"), (ORANGE, "black"), (GREEN, "black"), (PURPLE, "black"))
-FILLS += ((SKY_BLUE, "black"), (YELLOW, "black"), (VERMILION, "black"))
+# Neighbours in this order differ in lightness, too.
+FILLS = ((BLUE, "white"), (ORANGE, "black"), (GREEN, "black"), (YELLOW, "black"))
+FILLS += ((VERMILION, "black"), (SKY_BLUE, "black"), (PURPLE, "black"))
 MAX_CELLS_NUMBERED = 24  # positions; in a longer cache each stretch of equal cells carries one number
 
 

@@ -68,6 +68,7 @@ def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = ["".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) for row in rows]
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f'<div style="overflow-x:auto">{table}</div>'  # on a phone the table scrolls, not the page
     if len(rows) > MAX_OPEN_ROWS:
         return f"<details><summary>The same as a table ({len(rows)} rows)</summary>{table}</details>"
     return table

@@ -19,6 +19,7 @@ LINE_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK)  # yello
 LINE_STYLES = ("-", "--", "-.", ":")
 
 WIDTH = 6.6  # inches; with 12 pt text still legible when a phone shows the picture 390 pixels wide
+SMALLEST_TEXT = 10  # points; a label that fits at no larger size is left out, the table has it
 DPI = 150
 GRID_GREY, WAIT_GREY, TEXT_GREY = "#D9D9D9", "#8C8C8C", "#404040"
 
@@ -71,22 +72,29 @@ def number_axis(axes: Axes, label: str, log: bool) -> None:
     axes.set_axisbelow(True)
 
 
-def fit_labels(figure: Figure, labels: Sequence[tuple[Text, Artist]], sizes: Sequence[float] = (9, 11, 13, 16)) -> None:
-    """Removes the labels wider than their boxes at the smallest size; the rest get the largest at which all fit.
+def fit_labels(
+    figure: Figure, labels: Sequence[tuple[Text, Artist]], sizes: Sequence[float] = (SMALLEST_TEXT, 11, 13, 16)
+) -> None:
+    """Removes the labels larger than their boxes at the smallest size; the rest get the largest at which all fit.
 
     `sizes`: points, smallest first.
     """
+
+    def fits(text: Text, box: Artist) -> bool:
+        extent, room = text.get_window_extent(), boxes[box]
+        return extent.width <= room.width - 6 and extent.height <= room.height
+
     figure.draw_without_rendering()  # only now do the boxes have a place on the canvas
-    kept = [(text, box.get_window_extent().width - 6) for text, box in labels]
-    for text, room in kept:
+    boxes = {box: box.get_window_extent() for _, box in labels}
+    for text, box in labels:
         text.set_fontsize(sizes[0])
-        if text.get_window_extent().width > room:
+        if not fits(text, box):
             text.remove()
-    kept = [(text, room) for text, room in kept if text.figure is not None]
+    kept = [(text, box) for text, box in labels if text.figure is not None]
     for smaller, size in zip(sizes, sizes[1:], strict=False):
         for text, _ in kept:
             text.set_fontsize(size)
-        if any(text.get_window_extent().width > room for text, room in kept):
+        if not all(fits(text, box) for text, box in kept):
             for text, _ in kept:
                 text.set_fontsize(smaller)
             return

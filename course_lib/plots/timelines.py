@@ -35,6 +35,8 @@ STYLES = {
     "recompute": {"facecolor": BLUE, "edgecolor": SKY_BLUE, "hatch": "xxx"},
     "wait": {"facecolor": "white", "edgecolor": WAIT_GREY, "hatch": "////"},
 }
+# Chunks are taller than decode steps: where boxes are too narrow for labels, colour is not the only difference.
+HEIGHTS = {"chunk": 0.76, "recompute": 0.76, "decode": 0.56, "wait": 0.56}
 TEXT_COLORS = {"chunk": "white", "decode": "black", "recompute": "white", "wait": TEXT_GREY}
 LEGEND = {
     "chunk": "prefill chunk",
@@ -201,9 +203,9 @@ def _draw(axes: Axes, panel: _Panel, x: str) -> list[tuple[Text, Artist]]:
     labels = []
     for request_id, first, last, label, kind in shapes:
         left, width = _span(panel.trace, iterations[first], iterations[last], x)
+        bottom, height = row[request_id] - HEIGHTS[kind] / 2, HEIGHTS[kind]
         # The gid lets tests, and readers of a saved SVG, find a box again.
-        corner = (left, row[request_id] - 0.38)
-        shape = Rectangle(corner, width, 0.76, linewidth=line, gid=kind, **STYLES[kind])
+        shape = Rectangle((left, bottom), width, height, linewidth=line, gid=kind, **STYLES[kind])
         shape.set_in_layout(False)  # inside the axes anyway; asking hundreds of boxes for their size takes seconds
         axes.add_artist(shape)
         if width < LABEL_SHARE * (right_limit - left_limit):
@@ -245,5 +247,4 @@ def _sentence(panel: _Panel, x: str) -> str:
     if x == "iterations":
         extreme = f"the largest computes {count(max(iteration.num_tokens for iteration in iterations), 'token')}"
     waits = f"a generating sequence waits in {num_waited or 'none'} of them{lanes.in_a_row(panel.waits)}"
-    text = f"{count(len(iterations), 'iteration')}; {waits}; {extreme}."
-    return f"{panel.name}: {text}" if panel.name else text
+    return f"{panel.name}: " * bool(panel.name) + f"{count(len(iterations), 'iteration')}; {waits}; {extreme}."
