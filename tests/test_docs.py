@@ -1,0 +1,188 @@
+"""Every command in the README and the documents is run here, or by a test that is named here.
+
+A command that this file does not know fails the test: write down how it is run, or take it out of the document.
+"""
+
+import ast
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder import bundle
+from tests.browser.lab import copy_working_tree
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+PROGRAMS = ("make", "python", "python3", "nbgrader", "jupyter", "conda", "pip", "docker", "export", ".venv/bin/")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
+
+# Run in a copy of the tree, in this order; what each must leave behind.
+HERE = {
+    "make": None,
+    "make release": "notebooks/00_start_here/00_start_here.ipynb",
+    "make lint": None,
+    ".venv/bin/python -m pytest tests/notebooks -k 00_start_here": None,
+    "make wheel": "build/wheel/*.whl",
+    "make bundle": "build/bundle.zip",
+    "make bundle THROUGH=04": "build/bundle.zip",
+    "make grade SUBMISSIONS=folder": "grades.csv",
+}
+IN_PLACE_OF = {"SUBMISSIONS=folder": "SUBMISSIONS=tests/sample_submissions"}
+
+# Run in an unpacked bundle, as a learner would.
+IN_A_BUNDLE = ["python3 -m venv .venv", '.venv/bin/pip install -e ".[lab]"', ".venv/bin/jupyter lab notebooks"]
+
+# Run by another test.
+ELSEWHERE = {
+    "make lab": "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook",
+    "make lab PORT=8899 BROWSER=no TOKEN=secret": "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook",
+    "nbgrader generate_assignment 02_chunked_prefill":
+        "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder",
+    "nbgrader release_assignment 02_chunked_prefill":
+        "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder",
+    "make solutions": "tests/autograder/test_release.py::test_solved_notebooks_run_and_become_pages",
+}
+
+# Not run, with the reason.
+NOT_RUN = {
+    "make test": "this test is part of it",
+    "make lab TORCH='torch>=2.14'": "it downloads gigabytes; the option only takes the place of the pin",
+    "conda env create --file environment.yml": "test_repository.py compares the file with pyproject.toml",
+    "conda activate chunked-prefill-course": "as above",
+    "jupyter lab notebooks": "run as .venv/bin/jupyter lab notebooks",
+}
+KNOWN = {*HERE, *IN_A_BUNDLE, *ELSEWHERE, *NOT_RUN}
+
+
+def documents(repository: Path) -> list[Path]:
+    return [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]
+
+
+def commands(text: str) -> Iterator[str]:
+    """The commands of a page: lines of fenced blocks in no other language, and inline code that begins like one."""
+    for language, block in FENCE.findall(text):
+        if language in ("", "sh", "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                if found := re.sub(r"\s+#.*", "", line).strip():
+                    yield " ".join(found.split())
+    for span in INLINE.findall(FENCE.sub("", text)):
+        words = span.split()
+        if words[0] in PROGRAMS or words[0].startswith(".venv/bin/"):
+            yield " ".join(words)
+
+
+@pytest.fixture(scope="module")
+def written(repository: Path) -> dict[str, set[str]]:
+    """Command -> the documents that name it."""
+    found: dict[str, set[str]] = {}
+    for path in documents(repository):
+        for command in commands(path.read_text()):
+            found.setdefault(command, set()).add(path.name)
+    return found
+
+
+def test_every_command_is_known(written: dict[str, set[str]]) -> None:
+    unknown = {command: places for command, places in written.items()
+               if command not in KNOWN}
+    assert not unknown
+
+
+def test_no_command_is_known_in_vain(written: dict[str, set[str]]) -> None:
+    assert set(KNOWN) <= set(written)
+
+
+@pytest.mark.parametrize("test", sorted(set(ELSEWHERE.values())))
+def test_the_other_test_exists(test: str, repository: Path) -> None:
+    path, name = test.split("::")
+    functions = {node.name for node in ast.walk(ast.parse((repository / path).read_text()))
+                 if isinstance(node, ast.FunctionDef)}
+    assert name in functions
+
+
+@pytest.fixture(scope="module")
+def tree(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the working tree."""
+    folder = tmp_path_factory.mktemp("docs") / "course"
+    copy_working_tree(repository, folder)
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_commands_run(tree: Path, bubblewrap: str) -> None:
+    inherited = ("MAKEFLAGS", "MFLAGS", "COURSE_ROOT")  # of the `make test` that this is part of, say
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    for command, product in HERE.items():
+        for old, new in IN_PLACE_OF.items():
+            command = command.replace(old, new)
+        done = subprocess.run(command.split(), cwd=tree, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert product is None or list(tree.glob(product)), command
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle that learners get, unpacked."""
+    folder = tmp_path_factory.mktemp("bundle")
+    bundle.bundle(folder / "bundle.zip", "02")
+    with zipfile.ZipFile(folder / "bundle.zip") as archive:
+        archive.extractall(folder)
+    return folder / bundle.TOP
+
+
+def test_a_bundle_is_installed_and_served_as_it_says(unpacked: Path, tmp_path: Path) -> None:
+    """With the packages of this environment in sight, so that pip downloads none of them."""
+    make_environment, install, serve = IN_A_BUNDLE
+    site_packages = next(path for path in sys.path if path.endswith("site-packages"))
+    visible = os.environ | {"PYTHONPATH": site_packages, "PIP_NO_BUILD_ISOLATION": "0", "JUPYTER_TOKEN": "docs",
+                            "JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path),
+                            "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    for command in (make_environment, install):
+        done = subprocess.run(shlex.split(command), cwd=unpacked, env=visible, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    found = subprocess.run([".venv/bin/python", "-c", "import course_lib; print(course_lib.__file__)"], cwd=unpacked,
+                           env=visible, capture_output=True, text=True, check=True).stdout
+    assert Path(found.strip()) == unpacked / "course_lib" / "__init__.py"
+
+    (unpacked / ".venv" / "bin" / "jupyter").symlink_to(Path(sys.executable).with_name("jupyter"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", f"--port={port}", *(["--allow-root"] if os.getuid() == 0 else [])]
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen(serve.split() + options, cwd=unpacked, env=visible, stdout=log, stderr=log)
+    try:
+        names = _listed(f"http://127.0.0.1:{port}/api/contents?token=docs", server)
+    finally:
+        server.terminate()
+        server.wait()
+    assert names == ["00_start_here", "01_kv_cache", "02_chunked_prefill"], (tmp_path / "log").read_text()
+
+
+def _listed(url: str, server: subprocess.Popen) -> list[str] | None:
+    """The names in the folder that a Jupyter server shows, None if it does not come up."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=120) as reply:
+                return sorted(entry["name"] for entry in json.loads(reply.read())["content"])
+        except OSError:
+            time.sleep(0.2)
+    return None
+
+
+def test_links_lead_somewhere(repository: Path) -> None:
+    for path in documents(repository):
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
