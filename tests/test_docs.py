@@ -38,21 +38,29 @@ HERE = {
     "make bundle": "build/bundle.zip",
     "make bundle THROUGH=04": "build/bundle.zip",
     "make grade SUBMISSIONS=folder": "grades.csv",
+    "python -m autograder grade --again": None,
 }
-IN_PLACE_OF = {"SUBMISSIONS=folder": "SUBMISSIONS=tests/sample_submissions"}
+IN_PLACE_OF = {
+    "SUBMISSIONS=folder": "SUBMISSIONS=tests/sample_submissions",
+    "python -m autograder grade --again": ".venv/bin/python -m autograder grade tests/sample_submissions --again",
+}
 
 # Run in an unpacked bundle, as a learner would.
 IN_A_BUNDLE = ["python3 -m venv .venv", '.venv/bin/pip install -e ".[lab]"', ".venv/bin/jupyter lab notebooks"]
 
 # Run by another test.
+LAB = "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook"
+STOCK = "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder"
+EXCHANGE = "tests/autograder/test_exchange.py::test_release_to_feedback_with_two_learners"
 ELSEWHERE = {
-    "make lab": "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook",
-    "make lab PORT=8899 BROWSER=no TOKEN=secret": "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook",
-    "nbgrader generate_assignment 02_chunked_prefill":
-        "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder",
-    "nbgrader release_assignment 02_chunked_prefill":
-        "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder",
+    "make lab": LAB,
+    "make lab PORT=8899 BROWSER=no TOKEN=secret": LAB,
     "make solutions": "tests/autograder/test_release.py::test_solved_notebooks_run_and_become_pages",
+    "make grade SUBMISSIONS=download.zip": "tests/autograder/test_submissions.py::test_a_download_of_canvas",
+    **{f"nbgrader {command} 02_chunked_prefill": STOCK
+       for command in ("generate_assignment", "release_assignment", "autograde", "generate_feedback")},
+    **{f"nbgrader {command} 02_chunked_prefill": EXCHANGE
+       for command in ("fetch_assignment", "submit", "collect", "release_feedback", "fetch_feedback")},
 }
 
 # Not run, with the reason.
@@ -61,6 +69,8 @@ NOT_RUN = {
     "make lab TORCH='torch>=2.14'": "it downloads gigabytes; the option only takes the place of the pin",
     "conda env create --file environment.yml": "test_repository.py compares the file with pyproject.toml",
     "conda activate chunked-prefill-course": "as above",
+    'pip install "chunked_prefill_course-0.1.0-py3-none-any.whl[lab]"': "its wheel and its extra are tested apart: "
+        "test_repository.py::test_wheel_holds_course_lib_alone, test_docs.py's bundle",
     "jupyter lab notebooks": "run as .venv/bin/jupyter lab notebooks",
 }
 KNOWN = {*HERE, *IN_A_BUNDLE, *ELSEWHERE, *NOT_RUN}
