@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from autograder.course import Course
+from autograder.course import ROOT_VARIABLE, Course
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
                         description="Builds the wheel of course_lib, in build/wheel/.")
 
     options = parser.parse_args(arguments)
+    course = Course.current()
+    if not course.names():
+        print(f"{course.root} holds no course: there is no solutions/NN_name/NN_name.py in it; unset {ROOT_VARIABLE}, "
+              "or set it to the folder of one", file=sys.stderr)
+        return 2
     return COMMANDS[options.command](options)
 
 
@@ -63,14 +68,27 @@ def _release(options: argparse.Namespace) -> int:
         for name in stale:
             print(f"{name}: not what the release makes; run `python -m autograder release`")
         return 1 if stale else 0
+    if mistake := _unknown(options.names):
+        return mistake
     written = release.release(missing_only=options.missing, only=options.names)
     print(f"notebooks written: {', '.join(written) or 'none'}")
+    return 0
+
+
+def _unknown(names: list[str]) -> int:
+    """The exit status of a command whose notebooks do not all exist, which it says; 0 when they do."""
+    known = Course.current().names()
+    if unknown := [name for name in names if name not in known]:
+        print(f"there is no notebook {unknown[0]!r}; the notebooks are: {', '.join(known)}", file=sys.stderr)
+        return 2
     return 0
 
 
 def _solutions(options: argparse.Namespace) -> int:
     from autograder import release
 
+    if mistake := _unknown(options.names):
+        return mistake
     for path in release.build_solutions(only=options.names):
         print(path)
     return 0
@@ -112,6 +130,10 @@ def _mistake(options: argparse.Namespace) -> str | None:
         return f"there is no folder and no zip {options.folder}"
     if not options.folder.is_dir() and not zipfile.is_zipfile(options.folder):
         return f"{options.folder} is neither a folder of submissions nor a zip of them"
+    if options.output.is_dir():
+        return f"--output must be a file, {options.output} is a folder"
+    if options.assignment is not None and options.assignment not in Course.current().names():
+        return f"--assignment must be one of {', '.join(Course.current().names())}; got {options.assignment}"
     if options.jobs is not None and options.jobs < 1:
         return f"--jobs must be at least 1, got {options.jobs}"
     if (options.backend == "dask") != (options.address is not None):
@@ -122,6 +144,9 @@ def _mistake(options: argparse.Namespace) -> str | None:
 def _bundle(options: argparse.Namespace) -> int:
     from autograder import bundle
 
+    if options.output.is_dir():
+        print(f"--output must be a file, {options.output} is a folder", file=sys.stderr)
+        return 2
     try:
         members = bundle.bundle(options.output, options.through)
     except ValueError as error:

@@ -169,7 +169,7 @@ def run_check(check: Check, call: Call) -> Result:
         result = check(call)
     except LearnerError as error:
         return Result(0.0, str(error))
-    if not isinstance(result, Result) or not 0 <= result.share <= 1:
+    if not isinstance(result, Result) or not isinstance(result.share, int | float) or not 0 <= result.share <= 1:
         raise ValueError(f"a check must return a Result with a share from 0 to 1, got {result!r}")
     return result
 

@@ -14,6 +14,10 @@ class Course:
 
     root: Path = REPOSITORY
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.root, Path):
+            raise TypeError(f"root must be the Path of a course's folder, got {self.root!r}; write Path(...) around it")
+
     @classmethod
     def current(cls) -> "Course":
         """The course that the environment variable COURSE_ROOT names, else the repository's."""

@@ -54,7 +54,10 @@ def adapters_module(notebook: str, course: Course | None = None) -> ModuleType:
 
 def mutants(notebook: str, course: Course | None = None) -> tuple[list[Mutant], list[Alternative]]:
     """MUTANTS and ALTERNATIVES of `solutions/NN_name/mutants.py`; empty where the notebook has none."""
-    path = (course or Course.current()).solutions / notebook / "mutants.py"
+    course = course or Course.current()
+    if notebook not in course.names():
+        raise ValueError(f"there is no notebook {notebook!r}; the notebooks are: {', '.join(course.names()) or 'none'}")
+    path = course.solutions / notebook / "mutants.py"
     module = _load(path) if path.exists() else None
     return list(getattr(module, "MUTANTS", [])), list(getattr(module, "ALTERNATIVES", []))
 
@@ -69,7 +72,7 @@ def grade(notebook: str, exercise: str, learner: Mapping[str, Any], course: Cour
 def _function(module: ModuleType, exercise: str) -> Any:
     function = getattr(module, exercise, None)
     if function is None:
-        raise AttributeError(f"{module.__file__} must define a function {exercise}, named as the exercise's grade_id")
+        raise ValueError(f"{module.__file__} must define a function {exercise}, named as the exercise's grade_id")
     return function
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 import torch
 from nbgrader.api import Gradebook, MissingEntry
@@ -21,6 +22,7 @@ from autograder.course import Course
 from autograder.grade_one import FAILED, MISSING, REFUSED
 from autograder.progress import Progress
 from autograder.submissions import Submission
+from course_lib.validate import check_int, check_type
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Options:
     dask_address: str | None = None
     settings: Config | None = None  # over nbgrader_config.py
 
+    def __post_init__(self) -> None:
+        if self.jobs is not None:
+            check_int("jobs", self.jobs, 1, hint="None takes one for each core")
+        check_type("sandbox", self.sandbox, bool, "True or False")
+        check_type("again", self.again, bool, "True or False")
+        check_type("dask_address", self.dask_address, (str, NoneType), "a text such as tcp://host:8786, or None")
+
 
 def grade(folder: Path, assignment: str | None = None, output: Path = Path("grades.csv"),
           course: Course | None = None, options: Options = Options(), start: warm.Start | None = None) -> list[Row]:
@@ -55,6 +64,12 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
     and count as done where neither the submission nor the automatic mark changed. `start` is a warm start that is under
     way. Raises ValueError for an unknown assignment, SandboxError without a sandbox, Busy while another grades.
     """
+    check_type("folder", folder, Path, "a Path")
+    check_type("output", output, Path, "a Path")
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder and no zip {folder}; give the one that holds the submissions")
+    if output.is_dir():  # told before grading, not after
+        raise IsADirectoryError(f"output must be a file, {output} is a folder; give {output / 'grades.csv'}")
     course = course or Course.current()
     known = course.names()
     if assignment is not None and assignment not in known:

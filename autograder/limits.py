@@ -20,6 +20,12 @@ class Limits:
     shown: int = 2**20  # output of one cell that is kept
     output: int = 64 * 2**20  # output of one cell that stops the kernel
 
+    def __post_init__(self) -> None:
+        # Not with course_lib.validate: kernels import this module before torch.
+        for name, value in vars(self).items():
+            if type(value) is not int or value < 1:
+                raise ValueError(f"the limit {name} must be an int of at least 1, got {value!r}; sizes are in bytes")
+
     def apply(self) -> None:
         """Binds this process and its children, as far as rlimits reach; called in the kernel before learners' code."""
         wanted = {

@@ -14,6 +14,8 @@ class Mutant:
 
     def apply(self, source: str) -> str:
         """The wrong solution's text. Raises ValueError unless `old` occurs exactly once."""
+        if not isinstance(source, str):
+            raise TypeError(f"source must be the text of a solution cell, got {source!r}")
         count = source.count(self.old)
         if count != 1:
             raise ValueError(f"mutant {self.exercise}/{self.misconception}: `old` must occur once in the solution, "

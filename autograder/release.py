@@ -88,6 +88,8 @@ def build_solutions(course: Course | None = None, only: Collection[str] = ()) ->
 
 def _chosen(course: Course, only: Collection[str]) -> list[str]:
     known = course.names()
+    if isinstance(only, str) or not all(isinstance(name, str) for name in only):
+        raise ReleaseError(f"only must be a list of notebooks' names, got {only!r}; write {[only]!r} for one of them")
     if unknown := sorted(set(only) - set(known)):
         raise ReleaseError(f"there is no notebook {unknown[0]!r}; the notebooks are: {', '.join(known)}")
     return [name for name in known if name in only] if only else known

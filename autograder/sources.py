@@ -105,6 +105,8 @@ def tags(cell: NotebookNode) -> set[str]:
 
 
 def _path(name: str, course: Course) -> Path:
+    if not isinstance(name, str):
+        raise SourceError(f"a notebook's name must be a text, got {name!r}; it is one of {', '.join(course.names())}")
     return course.solutions / name / f"{name}.py"
 
 

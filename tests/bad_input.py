@@ -65,11 +65,12 @@ def surface(package: ModuleType) -> dict[str, Callable]:
     for info in pkgutil.iter_modules(package.__path__):
         if info.name not in ("nbgrader_config", "__main__"):  # a file that nbgrader reads; a command line
             module = importlib.import_module(f"{package.__name__}.{info.name}")
-            found.update(_of_module(module, info.name))
+            found.update(members(module, info.name))
     return found
 
 
-def _of_module(module: ModuleType, short: str) -> Iterator[tuple[str, Callable]]:
+def members(module: ModuleType, short: str) -> Iterator[tuple[str, Callable]]:
+    """What one module adds to the surface, each name after `short`."""
     for name in getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")]):
         thing = getattr(module, name)
         if not getattr(thing, "__module__", "").startswith(module.__name__):
