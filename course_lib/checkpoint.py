@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.layers import RopeScaling, rotary_tables
+from course_lib.layers import RopeScaling, rotary_table
 from course_lib.model import ModelConfig, ToyTransformer
 from course_lib.validate import DTYPES, check_type
 
@@ -49,7 +49,7 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     model.load_state_dict({name: weights[name].to(dtype) for name in expected}, assign=True)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    model.cos, model.sin = rotary_tables(config)
+    model.rotary = rotary_table(config)
     return model.requires_grad_(False).eval()
 
 

@@ -20,7 +20,7 @@ class PlanError(ValueError):
     """A scheduler's plan cannot be executed. It is refused before anything is computed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Execution:
     """What one iteration gave: a candidate next token for every scheduled request, and how long it took."""
 
@@ -56,7 +56,8 @@ class ModelExecutor:
         for request_id in output.preempted_req_ids:
             self.release(request_id)
         batch = [self._chunk(request, num_tokens) for request, num_tokens in scheduled]
-        self._synchronize()
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
         start = time.perf_counter()
         tokens = self.model(batch).argmax(dim=-1).tolist()  # tolist() waits for the device
         seconds = time.perf_counter() - start
@@ -76,10 +77,6 @@ class ModelExecutor:
             raise RuntimeError(f"request {request.request_id!r} counts {start} computed tokens, its cache holds "
                                f"{cache.num_computed_tokens}; only update_from_output may change the count")
         return SequenceChunk(request.token_ids(start, start + num_tokens), cache)
-
-    def _synchronize(self) -> None:
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
 
 
 class SimulatedExecutor:
@@ -142,9 +139,7 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
                 executor.release(request_id)
             clock = arrivals[0].arrival_time
             continue
-        running = {request.request_id: request for request in scheduler.running}
-        work = tuple(_checked_work(request_id, num_tokens, running)
-                     for request_id, num_tokens in output.num_scheduled_tokens.items())
+        work = _checked_work(output, scheduler.running)
         execution = executor.execute(output, active)
         check_number("the executor's seconds", execution.seconds, 0)
         end = clock + execution.seconds
@@ -167,14 +162,19 @@ def _scheduled(output: SchedulerOutput, requests: Mapping[str, Request]) -> list
         raise KeyError(f"the plan names {error}, and `requests` only has {list(requests)}") from None
 
 
-def _checked_work(request_id: str, num_tokens: int, running: Mapping[str, Request]) -> Work:
-    """The record of one request's share of an iteration; PlanError when it cannot be computed."""
-    request = running.get(request_id)
-    if request is None:
-        raise PlanError(f"the plan names {request_id!r}, which is not running; running are {list(running)}. "
-                        "A waiting request must be moved to `running` before it is planned")
-    left = request.num_tokens - request.num_computed_tokens
-    if type(num_tokens) is not int or not 1 <= num_tokens <= left:
-        raise PlanError(f"the plan gives {request_id!r} {num_tokens!r} tokens; it has {left} left to compute, "
-                        f"so it may be given an int in 1..{left}")
-    return Work(request_id, request.num_computed_tokens, num_tokens, samples_token=num_tokens == left)
+def _checked_work(output: SchedulerOutput, running: list[Request]) -> tuple[Work, ...]:
+    """The record of an iteration's work, request by request; PlanError when it cannot be computed."""
+    by_id = {request.request_id: request for request in running}
+    work = []
+    for request_id, num_tokens in output.num_scheduled_tokens.items():
+        request = by_id.get(request_id)
+        if request is None:
+            raise PlanError(f"the plan names {request_id!r}, which is not running; running are {list(by_id)}. "
+                            "A waiting request must be moved to `running` before it is planned")
+        start = request.num_computed_tokens
+        left = request.num_tokens - start
+        if type(num_tokens) is not int or not 1 <= num_tokens <= left:
+            raise PlanError(f"the plan gives {request_id!r} {num_tokens!r} tokens; it has {left} left to compute, "
+                            f"so it may be given an int in 1..{left}")
+        work.append(Work(request_id, start, num_tokens, num_tokens == left))
+    return tuple(work)

@@ -69,6 +69,16 @@ class KVCache:
                              f"{self.storage.shape[4]}) and layer one of 0..{self.num_layers - 1}, got {show(keys)}, "
                              f"{show(values)}, {show(layer)}") from error
 
+    def places(self, num_tokens: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Views for an iteration of `num_tokens` tokens, for each layer: where their keys and values are to be
+        written, (2, num_kv_heads, num_tokens, head_dim), and the keys and the values up to their end, each
+        (1, num_kv_heads, end, head_dim)."""
+        self.check_room(num_tokens)
+        start, end = self.num_computed_tokens, self.num_computed_tokens + num_tokens
+        new = self.storage[:, :, :, start:end].unbind(0)
+        seen = self.storage[:, :, None, :, :end].flatten(0, 1).unbind(0)
+        return list(zip(new, seen[::2], seen[1::2], strict=True))
+
     def advance(self, num_tokens: int) -> None:
         """Counts `num_tokens` more tokens as computed, once all layers have written them."""
         self.check_room(num_tokens)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
 from course_lib.kv_cache import KVCache
 from course_lib.validate import check_fields
@@ -79,18 +79,39 @@ class ModelConfig:
         return self.hidden_size // self.num_attention_heads
 
 
-@dataclass(frozen=True)
+@dataclass
 class Span:
     """One sequence's rows among the tokens of a batch, and the keys these rows may attend to.
 
     Three kinds: a decode step (no mask, every key is seen), a whole prompt (`is_causal`), and a chunk with a mask.
     """
 
-    rows: slice
+    num_rows: int
     cache: KVCache
     num_keys: int
-    mask: Tensor | None  # (rows, num_keys): bool, True = may attend, or float, added to the scores
+    mask: Tensor | None = None  # (rows, num_keys): bool, True = may attend, or float, added to the scores
     is_causal: bool = False  # a whole prompt from position 0: the kernel makes the mask, and skips half the work
+
+    def store(self, layer: int, new: Tensor) -> tuple[Tensor, Tensor]:
+        """Writes the rows' keys and values, (2, kv_heads, rows, head_dim), into the cache. Returns the keys and the
+        values that the rows may attend to, each (1, kv_heads, num_keys, head_dim)."""
+        keys, values = new.transpose(1, 2)
+        self.cache.write(layer, keys, values)
+        return self.cache.keys(layer, self.num_keys)[None], self.cache.values(layer, self.num_keys)[None]
+
+
+@dataclass
+class PreparedSpan(Span):
+    """A span whose views into the cache are made once for all layers: a batch of decode steps is small work, and making
+    them in every layer would be a good part of it."""
+
+    def __post_init__(self) -> None:
+        self.places = self.cache.places(self.num_rows)
+
+    def store(self, layer: int, new: Tensor) -> tuple[Tensor, Tensor]:
+        place, keys, values = self.places[layer]
+        place.copy_(new)
+        return keys, values
 
 
 class RMSNorm(nn.Module):
@@ -106,21 +127,49 @@ class RMSNorm(nn.Module):
         return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
 
 
-def rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin of every position's angles, each (max_position_embeddings, head_dim) (Su et al. 2021, RoPE)."""
+def rotary_table(config: ModelConfig) -> Tensor:
+    """cos and sin of every position's angles, (max_position_embeddings, 2, 1, head_dim) (Su et al. 2021, RoPE).
+    The first of a pair is turned by minus the sine times the second: its sign is in the table."""
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
     frequencies = 1 / config.rope_theta**exponents
     if config.rope_scaling is not None:
         frequencies = config.rope_scaling(frequencies)
     angles = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] * frequencies
-    angles = torch.cat([angles, angles], dim=-1)
-    return angles.cos(), angles.sin()
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)], dim=1).unsqueeze(2)
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns each pair (i, i + head_dim/2) of a head by its token's angle. heads: (num_tokens, heads, head_dim)."""
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cos + torch.cat([-second, first], dim=-1) * sin
+    """Turns each pair (i, i + head_dim/2) of a head by its token's angle, in place. heads: (num_tokens, heads,
+    head_dim); cos and sin: (num_tokens, 1, head_dim), from `rotary_table`."""
+    other_of_pair = heads.roll(heads.shape[-1] // 2, dims=-1)
+    return heads.mul_(cos).addcmul_(other_of_pair, sin)
+
+
+class PackedLinear:
+    """Several linear layers over the same input, computed as one matrix product.
+
+    Their weights stand one below the other in one tensor, of which each layer's weight is made a view, so that what is
+    written into it is in the product. A weight that was replaced, or moved, lies elsewhere: then all are packed anew.
+    """
+
+    def __init__(self, *layers: nn.Linear) -> None:
+        self.layers = layers
+        self.places: list[int] = []
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """(num_tokens, in_features) -> (num_tokens, all out_features), in the order of the layers."""
+        if [layer.weight.data_ptr() for layer in self.layers] != self.places:
+            self._pack()
+        return linear(hidden, self.weight)
+
+    @torch.inference_mode(False)  # else nobody could write into the weights afterwards
+    def _pack(self) -> None:
+        self.weight = torch.cat([layer.weight.data for layer in self.layers])
+        sizes = [layer.out_features for layer in self.layers]
+        for layer, rows in zip(self.layers, self.weight.split(sizes), strict=True):
+            layer.weight.data = rows
+        self.places = [layer.weight.data_ptr() for layer in self.layers]
 
 
 class Attention(nn.Module):
@@ -134,35 +183,32 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.qkv_proj = PackedLinear(self.q_proj, self.k_proj, self.v_proj)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
         """(num_tokens, hidden_size) -> the same. The projections run over all tokens of the batch at once,
         attention runs sequence by sequence against its own cache (Orca's selective batching, Yu et al. 2022)."""
-        head_dim = self.config.head_dim
-        queries = rotate(self.q_proj(hidden).unflatten(-1, (-1, head_dim)), cos, sin)
-        keys = rotate(self.k_proj(hidden).unflatten(-1, (-1, head_dim)), cos, sin)
-        values = self.v_proj(hidden).unflatten(-1, (-1, head_dim))
-        attended = torch.empty_like(queries)
-        for span in spans:
-            span.cache.write(layer, keys[span.rows], values[span.rows])
-            attended[span.rows] = self._attend(queries[span.rows], span, layer)
-        return self.o_proj(attended.flatten(-2))
+        num_heads, num_kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
+        num_tokens, head_dim = len(hidden), self.config.head_dim
+        heads = self.qkv_proj(hidden).view(num_tokens, -1, head_dim)  # queries, then keys, then values
+        rotate(heads[:, : num_heads + num_kv_heads], cos, sin)
+        queries = heads[:, :num_heads].view(num_tokens, num_kv_heads, -1, head_dim)
+        keys_and_values = heads[:, num_heads:].view(num_tokens, 2, num_kv_heads, head_dim).permute(1, 2, 0, 3)
+        lengths = [span.num_rows for span in spans]
+        rows = zip(spans, queries.split_with_sizes(lengths), keys_and_values.split_with_sizes(lengths, 2), strict=True)
+        attended = [self._attend(its_queries, *span.store(layer, new), span) for span, its_queries, new in rows]
+        return self.o_proj(torch.cat(attended).view(num_tokens, -1))
 
-    def _attend(self, queries: Tensor, span: Span, layer: int) -> Tensor:
-        """(rows, heads, head_dim) -> the same, over the keys and values in the span's cache."""
-        num_kv_heads = self.config.num_key_value_heads
-        keys, values = span.cache.keys(layer, span.num_keys), span.cache.values(layer, span.num_keys)
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
+        """queries: (rows, kv_heads, group, head_dim), the result as well: a group of heads shares a key-value head."""
         if span.mask is None and not span.is_causal:
-            # A decode step: one query row a head, no mask. The heads of a group become the rows of one product.
-            groups = queries.view(num_kv_heads, -1, self.config.head_dim)
-            return scaled_dot_product_attention(groups, keys, values).view_as(queries)
-        # (kv_heads, group, rows, head_dim): a group's query heads see the same keys, repeated without a copy.
-        grouped = queries.transpose(0, 1).unflatten(0, (num_kv_heads, -1))
-        group = grouped.shape[1]
-        keys = keys.unsqueeze(1).expand(-1, group, -1, -1)
-        values = values.unsqueeze(1).expand(-1, group, -1, -1)
-        attended = scaled_dot_product_attention(grouped, keys, values, attn_mask=span.mask, is_causal=span.is_causal)
-        return attended.flatten(0, 1).transpose(0, 1)
+            # A decode step: one row, no mask. The heads of a group become the rows of one product.
+            return scaled_dot_product_attention(queries, keys, values)
+        # Every query head of a group sees the same keys and values, repeated without a copy.
+        queries = queries.permute(1, 2, 0, 3)
+        keys, values = (one.transpose(0, 1).expand(-1, queries.shape[1], -1, -1) for one in (keys, values))
+        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=span.mask, is_causal=span.is_causal)
+        return attended.permute(2, 0, 1, 3)
 
 
 class MLP(nn.Module):
@@ -176,7 +222,7 @@ class MLP(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(num_tokens, hidden_size) -> the same."""
-        return self.down_proj(silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        return self.down_proj(silu(self.gate_proj(hidden), inplace=True).mul_(self.up_proj(hidden)))
 
 
 class Layer(nn.Module):
@@ -190,6 +236,7 @@ class Layer(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
-        """(num_tokens, hidden_size) -> the same."""
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+        """(num_tokens, hidden_size), to which attention and feed-forward network are added in place."""
+        hidden += self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer)
+        hidden += self.mlp(self.post_attention_layernorm(hidden))
+        return hidden

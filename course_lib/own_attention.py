@@ -31,7 +31,7 @@ def forward_with(attention: Attention, model: ToyTransformer, token_ids: Sequenc
     group = config.num_attention_heads // config.num_key_value_heads
     hidden = model.model.embed_tokens(torch.tensor(token_ids, device=model.device))
     positions = torch.arange(start, start + len(token_ids), device=model.device)
-    cos, sin = model.cos[positions, None].to(hidden.dtype), model.sin[positions, None].to(hidden.dtype)
+    cos, sin = model.rotary_of(positions)
     for index, layer in enumerate(model.model.layers):
         projections, normed = layer.self_attn, layer.input_layernorm(hidden)
         q, k, v = (projection(normed).unflatten(-1, (-1, config.head_dim))

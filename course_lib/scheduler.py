@@ -34,7 +34,7 @@ class SchedulerConfig:
                              f"decode; got {self.max_num_batched_tokens} and {self.max_num_seqs}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SchedulerOutput:
     """The plan of one iteration: request id -> number of tokens, in scheduling order."""
 
@@ -104,18 +104,19 @@ class Scheduler:
         """
         check_type("output", output, SchedulerOutput, "a SchedulerOutput")
         check_type("sampled", sampled, Mapping, "a dict from request id to token id")
-        if missing := output.num_scheduled_tokens.keys() - sampled.keys():
+        scheduled = output.num_scheduled_tokens
+        if missing := scheduled.keys() - sampled.keys():
             for request in self.running:  # before anything is counted
-                done = request.num_computed_tokens + output.num_scheduled_tokens.get(request.request_id, 0)
+                done = request.num_computed_tokens + scheduled.get(request.request_id, 0)
                 if request.request_id in missing and done == request.num_tokens:
                     raise KeyError(f"sampled has no token for {request.request_id!r}, only for {list(sampled)}")
         finished = []
         for request in self.running:
-            num_tokens = output.num_scheduled_tokens.get(request.request_id, 0)
+            num_tokens = scheduled.get(request.request_id, 0)
             if num_tokens == 0:
                 continue
-            request.num_computed_tokens += num_tokens
-            if request.num_computed_tokens == request.num_tokens:
+            request.num_computed_tokens = done = request.num_computed_tokens + num_tokens
+            if done == request.num_tokens:
                 request.output_token_ids.append(sampled[request.request_id])
                 if request.is_finished:
                     request.status = RequestStatus.FINISHED

@@ -9,7 +9,7 @@ from typing import Any
 from course_lib.validate import check_int, check_type, checked_record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RequestInfo:
     """What was asked for. `arrival_time` in seconds on the run's clock."""
 
@@ -19,7 +19,7 @@ class RequestInfo:
     max_tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Work:
     """What one iteration did for one request: tokens `start_pos` to `start_pos + num_tokens - 1`.
 
@@ -32,7 +32,7 @@ class Work:
     samples_token: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Iteration:
     """One forward pass over one batch, from `start` to `end` in seconds; the scheduler's own time stands apart."""
 
@@ -49,7 +49,7 @@ class Iteration:
         return sum(work.num_tokens for work in self.work)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trace:
     """All requests of a run and all its iterations, in time order."""
 

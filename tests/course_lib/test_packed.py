@@ -1,0 +1,85 @@
+"""Weights that are packed into one product are never stale, whichever way they change."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.layers import PackedLinear
+from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
+
+CONFIG = ModelConfig(64, 32, 1, 4, 2, 48, max_position_embeddings=32)
+
+
+def logits(model: ToyTransformer) -> torch.Tensor:
+    return model([SequenceChunk([1, 2, 3], model.new_cache(3))])
+
+
+def write(model: ToyTransformer) -> ToyTransformer:
+    model.model.layers[0].self_attn.k_proj.weight.mul_(-3.0)
+    return model
+
+
+def replace(model: ToyTransformer) -> ToyTransformer:
+    attention = model.model.layers[0].self_attn
+    attention.k_proj.weight = nn.Parameter(attention.k_proj.weight * -3.0, requires_grad=False)
+    return model
+
+
+def set_data(model: ToyTransformer) -> ToyTransformer:
+    attention = model.model.layers[0].self_attn
+    attention.k_proj.weight.data = attention.k_proj.weight * -3.0
+    return model
+
+
+def load(model: ToyTransformer, assign: bool = False) -> ToyTransformer:
+    state = {name: weight.clone() for name, weight in model.state_dict().items()}
+    state["model.layers.0.self_attn.k_proj.weight"] *= -3.0
+    model.load_state_dict(state, assign=assign)
+    return model
+
+
+CHANGES: dict[str, Callable[[ToyTransformer], ToyTransformer]] = {
+    "written into": write, "replaced": replace, "data set": set_data, "loaded": load,
+    "loaded and assigned": lambda model: load(model, assign=True),
+    "moved, then written into": lambda model: write(model.double().float()),
+    "copied, then written into": lambda model: write(copy.deepcopy(model)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_weight_is_in_the_product(change: Callable[[ToyTransformer], ToyTransformer]) -> None:
+    model = ToyTransformer(CONFIG)
+    before = logits(model)
+    changed = change(model)
+    fresh = ToyTransformer(CONFIG)
+    write(fresh)
+    torch.testing.assert_close(logits(changed), logits(fresh))
+    assert (logits(changed) - before).abs().max() > 1e-3
+
+
+def test_a_copy_keeps_its_weights_when_the_original_changes() -> None:
+    model = ToyTransformer(CONFIG)
+    before = logits(model)
+    other = copy.deepcopy(model)
+    write(model)
+    torch.testing.assert_close(logits(other), before)
+
+
+def test_packing_changes_neither_names_nor_values() -> None:
+    model, untouched = ToyTransformer(CONFIG), ToyTransformer(CONFIG)
+    logits(model)
+    state = model.state_dict()
+    assert list(state) == list(untouched.state_dict())
+    assert all(torch.equal(state[name], weight) for name, weight in untouched.state_dict().items())
+
+
+def test_one_product_gives_the_layers_outputs_side_by_side() -> None:
+    layers = [nn.Linear(8, size, bias=False) for size in (6, 2, 3)]
+    packed, hidden = PackedLinear(*layers), torch.randn(5, 8)
+    for _ in range(2):
+        torch.testing.assert_close(packed(hidden), torch.cat([layer(hidden) for layer in layers], dim=1))
+    addresses = {layer.weight.untyped_storage().data_ptr() for layer in layers}
+    assert len(addresses) == 1
