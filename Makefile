@@ -20,7 +20,7 @@ COLAB := .venv-colab/.installed
 EXTRAS := lab,cluster,benchmarks,test
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint release solutions grade bundle wheel lock clean
+.PHONY: help lab test lint release solutions grade bundle wheel bench lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,12 @@ bundle: $(INSTALLED)  ## the zip that learners get, build/bundle.zip; THROUGH=04
 
 wheel: $(INSTALLED)  ## the wheel of course_lib for Colab, in build/wheel/
 	"$(BIN)/python" -m autograder wheel
+
+bench: $(INSTALLED)  ## measure engine, simulator and start-up anew, and render benchmarks/README.md
+	"$(BIN)/python" -m benchmarks.engine --output benchmarks/results/engine_cpu.json
+	"$(BIN)/python" -m benchmarks.simulator --output benchmarks/results/simulator.json
+	"$(BIN)/python" -m benchmarks.startup --output benchmarks/results/startup.json
+	"$(BIN)/python" -m benchmarks.readme
 
 lock:  ## write requirements.lock anew with the newest versions that fit (torch stays as pinned)
 	tools/lock.sh "$(PYTHON)" "$(EXTRAS)" "$(TORCH)"

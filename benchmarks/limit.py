@@ -1,0 +1,97 @@
+"""The machine's limit for an iteration: the matrix products and the attention that it cannot do without, and no more.
+
+The products and attention calls are those of our engine, on tensors that are ready: no norms, no rotation, nothing
+written into a cache, no sampling, no checks, no scheduler, and no Python but the loop.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.nn.functional import linear, scaled_dot_product_attention
+
+from course_lib.model import ToyTransformer
+
+
+def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int = 1) -> Callable[[], float]:
+    """A function that measures the seconds of one iteration, as the mean of `repeats` in a row.
+
+    `spans`: for each sequence its number of tokens and of keys; either one token, or as many tokens as keys.
+    """
+    config, weight = model.config, model.lm_head.weight
+    group = config.num_attention_heads // config.num_key_value_heads
+
+    def ready(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=weight.device, dtype=weight.dtype)
+
+    num_tokens = sum(rows for rows, _ in spans)
+    hidden, inner = ready(num_tokens, config.hidden_size), ready(num_tokens, config.intermediate_size)
+    last = ready(len(spans), config.hidden_size)
+    layers = []
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        qkv = torch.cat([part.weight for part in (attention.q_proj, attention.k_proj, attention.v_proj)])
+        calls = []
+        for rows, num_keys in spans:
+            cache = ready(2, config.num_key_value_heads, num_keys, config.head_dim)
+            if rows == 1:
+                queries = ready(1, config.num_key_value_heads, group, config.head_dim)
+                calls.append((queries, cache[:1], cache[1:], False))
+            else:
+                queries = ready(rows, config.num_key_value_heads, group, config.head_dim).permute(1, 2, 0, 3)
+                keys, values = cache[:, :, None].expand(-1, -1, group, -1, -1)
+                calls.append((queries, keys, values, True))
+        layers.append((qkv, attention.o_proj.weight, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight,
+                       calls))
+
+    @torch.inference_mode()
+    def measure() -> float:
+        synchronize(weight.device)
+        start = time.perf_counter()
+        for _ in range(repeats):
+            for qkv, o, gate, up, down, calls in layers:
+                linear(hidden, qkv)
+                for queries, keys, values, is_causal in calls:
+                    scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
+                linear(hidden, o)
+                linear(hidden, gate)
+                linear(hidden, up)
+                linear(inner, down)
+            linear(last, weight)
+        synchronize(weight.device)
+        return (time.perf_counter() - start) / repeats
+
+    return measure
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.inference_mode()
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second in one large matrix product, the fastest of ten."""
+    size = 8192 if device.type == "cuda" else 1024
+    matrix = torch.randn(size, size, device=device, dtype=dtype)
+    return 2 * size**3 / _fastest(lambda: matrix @ matrix, device)
+
+
+@torch.inference_mode()
+def memory_bandwidth(device: torch.device, num_bytes: int = 2**28) -> float:
+    """Bytes a second, read and written, when a large tensor is copied; the fastest of ten."""
+    source = torch.zeros(num_bytes // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * num_bytes / _fastest(lambda: target.copy_(source), device)
+
+
+def _fastest(work: Callable[[], object], device: torch.device) -> float:
+    seconds = []
+    for _ in range(10):
+        synchronize(device)
+        start = time.perf_counter()
+        work()
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
