@@ -1,9 +1,10 @@
 """What the tests of the autograder and of every notebook share."""
 
 import functools
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -86,6 +87,26 @@ def errors(notebook: NotebookNode, besides: str = "") -> list[str]:
     found = [(cell.id, output) for cell in notebook.cells for output in cell.get("outputs", [])]
     return [f"{where}: {output.ename}: {output.evalue}" for where, output in found
             if output.output_type == "error" and output.ename != besides]
+
+
+class Figure(NamedTuple):
+    """A figure that a notebook shows: its alt text, the text below it, and the rows of the tables that follow it."""
+
+    alt: str
+    caption: str
+    num_rows: int
+
+
+def figures(notebook: NotebookNode) -> list[Figure]:
+    """All figures in the outputs; those shown in another way than by course_lib.plots have no texts."""
+    found = []
+    for data in (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])):
+        parts = "".join(data.get("text/html", "")).split("<img ")[1:]
+        for part in parts:
+            alt, caption = re.match(r'alt="([^"]*)"', part), re.search(r"<figcaption>(.+?)</figcaption>", part)
+            found.append(Figure(alt[1] if alt else "", caption[1] if caption else "", part.count("<tr>")))
+        found += [Figure("", "", 0) for kind in data if kind.startswith("image/") and not parts]
+    return found
 
 
 def texts(notebook: NotebookNode) -> str:

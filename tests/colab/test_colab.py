@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from autograder import bundle, exercises, grade
 from autograder.course import Course
-from tests.autograder.helpers import errors, scratch_course, solved
+from tests.autograder.helpers import errors, figures, scratch_course, solved
 
 STUB = Path(__file__).parent / "stub"
 
@@ -59,6 +59,8 @@ def test_solved_notebook_runs_on_colabs_versions(notebook: str, colab: Path) -> 
     solution.metadata.kernelspec.name = "colab"
     NotebookClient(solution, timeout=600, kernel_name="colab", resources={"metadata": {"path": colab}}).execute()
     assert errors(solution) == []
+    bare = [shown for shown in figures(solution) if not (shown.alt and shown.caption and shown.num_rows >= 2)]
+    assert figures(solution) and bare == [], "a figure needs an alt text, a summary below it, and a table"
 
 
 def test_the_environment_is_colabs(python: Path) -> None:
