@@ -10,6 +10,7 @@ from autograder import plain
 from course_lib import checks
 
 MAX_MESSAGE = 2000  # characters of a learner's exception that are shown
+NOT_WRITTEN = "This exercise is not written yet: replace the line between its two markers."
 
 Ask = Callable[[dict], dict]
 Adapter = Callable[[Mapping[str, Any], dict, Ask], dict]
@@ -43,7 +44,7 @@ class LearnerError(Exception):
 
     def __str__(self) -> str:
         if self.type_name == "NotImplementedError":
-            return "This exercise is not written yet: replace the line between its two markers."
+            return NOT_WRITTEN
         return f"Your code raised {self.type_name}: {self.message}"
 
 

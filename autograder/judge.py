@@ -23,7 +23,7 @@ from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from traitlets import Bool, Dict, Integer, Unicode
 
-from autograder import checking, exercises, sandbox, scratch, sources, warm
+from autograder import checking, exercises, sandbox, scratch, sources, verdicts, warm
 from autograder.checking import Result
 from autograder.course import Course
 from autograder.kernel import KernelStopped, Launcher
@@ -118,7 +118,8 @@ class Bench:
             story = f"the hidden check {self._notebook}/{exercise} broke down:\n{traceback.format_exc()}"
             crash = checking.CheckCrashed(story)
             return [new_output("error", ename="CheckCrashed", evalue=story, traceback=crash._render_traceback_())]
-        mark = new_output("execute_result", data={"text/plain": repr(checking.points(result, points))})
+        mark = new_output("execute_result", data={"text/plain": repr(checking.points(result, points))},
+                          metadata=verdicts.metadata(result))
         return [new_output("stream", text=checking.report(result, exercise, points) + "\n"), mark]
 
     def _result(self, exercise: str) -> Result:

@@ -4,14 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
-from nbconvert.preprocessors.sanitize import SanitizeHTML
+from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
-    ClearHiddenTests,
     ClearOutput,
-    GetGrades,
     IgnorePattern,
     LimitOutput,
     OverwriteCells,
@@ -76,6 +73,15 @@ c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # each kernel would 
 c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = ".*"
 
-# Learners' pages are opened by others: no scripts in them.
-c.GenerateFeedback.preprocessors = [GetGrades, ClearHiddenTests, SanitizeHTML, CSSHTMLHeaderPreprocessor]
+# The learner's page: a section for each exercise, nothing of a check but what it says.
+c.GenerateFeedback.exporter_class = "autograder.feedback.FeedbackExporter"
+c.GenerateFeedback.preprocessors = ["autograder.feedback.Grades", "autograder.feedback.Sections"]
+templates = REPOSITORY / "autograder" / "templates"
+c.FeedbackExporter.preprocessors = []  # not formgrader's, see below
+c.FeedbackExporter.template_name = "course_feedback"
+c.FeedbackExporter.extra_template_basedirs = [str(templates)]
+c.FeedbackExporter.extra_template_paths = [str(templates)]
+
+# Formgrader shows what learners wrote in the instructor's browser: no scripts there, and the rubric beside each answer.
+c.HTMLExporter.preprocessors = ["nbconvert.preprocessors.sanitize.SanitizeHTML", "autograder.rubric.ShowRubric"]
 c.SanitizeHTML.enabled = True

@@ -1,12 +1,17 @@
 """The outputs of a cell, from the messages of an untrusted kernel."""
 
+import html
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 SHOWN_TYPES = {"text/plain", "image/png", "image/jpeg"}  # HTML may hold scripts, which the instructor's browser runs
+# The course's pictures come as HTML; of it, the image and its text are kept.
+PICTURE = re.compile(r'<img alt="([^"]{0,5000})" src="data:image/png;base64,([A-Za-z0-9+/=]+)"')
 
 
 class Outputs:
@@ -28,7 +33,11 @@ class Outputs:
         elif kind in ("display_data", "execute_result"):
             data = content_of(message, "data", dict, {})
             shown = {name: data[name] for name in SHOWN_TYPES & data.keys() if type(data[name]) is str}
-            if shown:
+            found = picture(data)
+            if found and "image/png" not in shown:
+                shown["image/png"], alt = found
+                self._append(kind, data=shown, metadata={"image/png": {"alt": alt}})
+            elif shown:
                 self._append(kind, data=shown)
         elif kind == "error":
             lines = [line for line in content_of(message, "traceback", list, []) if type(line) is str]
@@ -50,6 +59,13 @@ class Outputs:
             last["text"] += fields["text"]
         else:
             self.cells.append(new_output(kind, **fields))
+
+
+def picture(data: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The PNG in base64 and the alternative text of a picture that `course_lib.plots` made, if `data` is one."""
+    text = data.get("text/html")
+    found = PICTURE.search(text) if type(text) is str else None
+    return (found[2], html.unescape(found[1])) if found else None
 
 
 def content_of(message: dict, key: str, kind: type, default: Any) -> Any:
