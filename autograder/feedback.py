@@ -25,8 +25,8 @@ MAX_TEXT = 4000  # characters of a text that a page shows
 WAITING = "A person will read this."
 NO_RESPONSE = "No response."  # nbgrader's comment on a cell that was left as it was
 # Of what a learner's or a grader's Markdown makes; headings would disturb those of the page.
-TAGS = ["a", "b", "blockquote", "br", "code", "em", "i", "li", "ol", "p", "pre", "strong", "sub", "sup", "table", "tbody",
-        "td", "th", "thead", "tr", "ul"]
+TAGS = ["a", "b", "blockquote", "br", "code", "em", "i", "li", "ol", "p", "pre", "strong", "sub", "sup", "table",
+        "tbody", "td", "th", "thead", "tr", "ul"]
 
 
 @dataclass(frozen=True)
