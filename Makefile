@@ -20,7 +20,7 @@ COLAB := .venv-colab/.installed
 EXTRAS := lab,cluster,benchmarks,test
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint release solutions grade bundle wheel bench lock clean
+.PHONY: help lab test lint release solutions grade report bundle wheel bench lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -46,9 +46,13 @@ release: $(INSTALLED)  ## make every notebook in notebooks/ anew from solutions/
 solutions: $(INSTALLED)  ## run the solved notebooks into build/solutions/
 	"$(BIN)/python" -m autograder solutions
 
-grade: $(INSTALLED)  ## grade submissions; SUBMISSIONS=folder, or a zip of Canvas or Moodle
+grade: $(INSTALLED)  ## grade submissions and report; SUBMISSIONS=folder, or a zip of Canvas or Moodle
 	$(if $(SUBMISSIONS),,$(error SUBMISSIONS is empty: give the folder that holds one folder for each learner, or the zip that your LMS made, make grade SUBMISSIONS=folder))
 	"$(BIN)/python" -m autograder grade "$(SUBMISSIONS)"
+	"$(BIN)/python" -m autograder report
+
+report: $(INSTALLED)  ## after marking in formgrader: marks, reports and files for an LMS anew
+	"$(BIN)/python" -m autograder report
 
 bundle: $(INSTALLED)  ## the zip that learners get, build/bundle.zip; THROUGH=04 for the notebooks up to 04
 	"$(BIN)/python" -m autograder bundle $(if $(THROUGH),--through "$(THROUGH)")

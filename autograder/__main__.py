@@ -1,4 +1,4 @@
-"""`python -m autograder`: release notebooks, build the solved ones, grade a folder of submissions."""
+"""`python -m autograder`: release notebooks, build the solved ones, grade a folder of submissions, report on it."""
 
 import argparse
 import contextlib
@@ -42,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--backend", choices=["local", "dask"], default="local", help="default: %(default)s")
     command.add_argument("--address", help="of the dask scheduler, e.g. tcp://host:8786; its workers must see the "
                                            "course's folder under the same path")
+
+    command = commands.add_parser(
+        "report", help="report on what was graded; marks for Canvas and Moodle",
+        description="Brings the marks file up to what persons have marked since, and writes to autograder/reports/ a "
+                    "page and a CSV file for each assignment, and in lms/ marks for Canvas and Moodle.")
+    command.add_argument("--marks", type=Path, default=Path("grades.csv"), help="the file that grading wrote "
+                                                                                "(default: %(default)s)")
 
     command = commands.add_parser("bundle", help="make the zip that learners get",
                                   description="Notebooks, course_lib, environment and README; no solutions.")
@@ -125,6 +132,21 @@ def _grade(options: argparse.Namespace) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from autograder import progress, report
+
+    course = Course.current()
+    try:
+        with progress.alone(course):
+            written = report.write_all(course, options.marks)
+    except (progress.Busy, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path in written:
+        print(path.relative_to(course.root))
+    return 0
+
+
 def _mistake(options: argparse.Namespace) -> str | None:
     if not options.folder.exists():
         return f"there is no folder and no zip {options.folder}"
@@ -163,7 +185,8 @@ def _wheel(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"release": _release, "solutions": _solutions, "grade": _grade, "bundle": _bundle, "wheel": _wheel}
+COMMANDS = {"release": _release, "solutions": _solutions, "grade": _grade, "report": _report, "bundle": _bundle,
+            "wheel": _wheel}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, grade_one, judge, parallel, precheck, progress, release, submissions, warm
+from autograder import course_api, grade_one, judge, late, parallel, precheck, progress, release, submissions, warm
 from autograder.course import Course
 from autograder.grade_one import FAILED, MISSING, REFUSED
 from autograder.progress import Progress
@@ -93,6 +93,7 @@ def grade(folder: Path, assignment: str | None = None, output: Path = Path("grad
         for one in found:
             if (one.student, one.assignment) not in statuses:
                 statuses[one.student, one.assignment] = grade_one.status(course, one)
+        late.renew(course, wanted, options.settings)
         return _export(course, wanted, students, statuses, output)
 
 

@@ -8,6 +8,7 @@ from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import func
 from traitlets import Float
+from traitlets.config import Config
 
 from autograder import course_api
 from autograder.course import Course
@@ -30,10 +31,11 @@ class PerDay(LateSubmissionPlugin):
         return round(score * min(self.most, self.share_per_day * math.ceil(counted / DAY)), 2)
 
 
-def renew(course: Course, assignments: list[str]) -> None:
+def renew(course: Course, assignments: list[str], settings: Config | None = None) -> None:
     """Works the penalties of graded submissions out anew, by nbgrader's own step.
 
     A penalty is a share of the score, and the score changes when a person marks an answer; due dates change, too.
+    `settings` go over nbgrader_config.py.
     """
     with Gradebook(course.database) as gradebook:
         found = [submission for name in assignments for submission in gradebook.assignment_submissions(name)]
@@ -42,7 +44,7 @@ def renew(course: Course, assignments: list[str]) -> None:
                      for submission in found for notebook in submission.notebooks
                      if submission.total_seconds_late > 0 or notebook.late_submission_penalty is not None]
     if resources:
-        with course_api.api(course) as api:
+        with course_api.api(course, settings) as api:
             step = AssignLatePenalties(config=api.config)
             step.log = api.log
             for one in resources:

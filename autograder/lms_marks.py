@@ -29,7 +29,7 @@ def write(course: Course, lines: list[dict[str, str]], folder: Path) -> list[Pat
     written, statuses = [], []
     for assignment in sorted({line["assignment"] for line in lines}):
         of_this = [line for line in lines if line["assignment"] == assignment]
-        final = [line for line in of_this if line["status"] == "graded" and line["student_id"] in students]
+        final = [line for line in of_this if line["status"] == marks.GRADED and line["student_id"] in students]
         with_address = [line for line in final if students[line["student_id"]].email]
         found = defaultdict(list)
         for mark in marks.of_assignment(course, assignment):

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbgrader.api import Assignment, Grade, Gradebook, GradeCell, SubmittedAssignment, SubmittedNotebook
+from traitlets.config import Config
 
 from autograder import exercises, late
 from autograder.course import Course
+from autograder.grade_one import FAILED, GRADED, MANUAL, MISSING, REFUSED
 
-MANUAL = "needs manual grading"
-UNMARKED = ("refused", "failed", "missing")  # statuses of which nothing must be read as 0
+UNMARKED = (REFUSED, FAILED, MISSING)  # statuses of which nothing must be read as 0
 CRASHED = "broke down"  # in the status of a submission whose hidden check failed by itself
 
 
@@ -56,14 +57,14 @@ def read(path: Path) -> list[dict[str, str]]:
     return lines
 
 
-def renew(course: Course, path: Path) -> list[dict[str, str]]:
+def renew(course: Course, path: Path, settings: Config | None = None) -> list[dict[str, str]]:
     """Brings the file up to what persons have marked since, late penalties included, and returns its lines.
 
-    Submissions that were refused, failed or missing stay as they are.
+    Submissions that were refused, failed or missing stay as they are. `settings` go over nbgrader_config.py.
     """
     lines = read(path)
     assignments = sorted({line["assignment"] for line in lines if not line["status"].startswith(UNMARKED)})
-    late.renew(course, assignments)
+    late.renew(course, assignments, settings)
     for assignment in assignments:
         found = defaultdict(list)
         for mark in of_assignment(course, assignment):
@@ -82,7 +83,7 @@ def _renew(line: dict[str, str], marks: list[Mark], penalty: float) -> None:
     line |= {"raw_score": str(score), "late_submission_penalty": str(penalty), "score": str(max(0.0, score - penalty))}
     waiting = sorted(mark.grade_id for mark in marks if mark.waits)
     if not waiting:
-        line["status"] = "graded"
+        line["status"] = GRADED
     elif CRASHED not in line["status"]:
         line["status"] = f"{MANUAL}: {', '.join(waiting)}"
 

@@ -85,3 +85,10 @@ c.FeedbackExporter.extra_template_paths = [str(templates)]
 # Formgrader shows what learners wrote in the instructor's browser: no scripts there, and the rubric beside each answer.
 c.HTMLExporter.preprocessors = ["nbconvert.preprocessors.sanitize.SanitizeHTML", "autograder.rubric.ShowRubric"]
 c.SanitizeHTML.enabled = True
+
+# Late work costs nothing unless you switch a penalty on. Due dates are nbgrader's: in this folder,
+# `nbgrader db assignment add 02_chunked_prefill --duedate "2027-01-31 23:59:00 UTC"`. docs/instructor.md has the rest.
+# c.AssignLatePenalties.plugin_class = "autograder.late.PerDay"
+# c.PerDay.share_per_day = 0.1  # of the score, for each day begun
+# c.PerDay.most = 0.5
+# c.PerDay.grace_minutes = 15

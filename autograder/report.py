@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.figure import Figure
+from traitlets.config import Config
 
 from autograder import exercises, lms_marks, marks, sources, verdicts
 from autograder.course import Course
@@ -54,12 +55,13 @@ class Report:
     repairs: list[tuple[str, list[str]]]  # student, what the pre-check repaired
 
 
-def write_all(course: Course, marks_file: Path) -> list[Path]:
+def write_all(course: Course, marks_file: Path, settings: Config | None = None) -> list[Path]:
     """Renews the marks file, and writes from it a report for each assignment and the files for an LMS.
 
-    They go to autograder/reports/. Raises FileNotFoundError or ValueError where the marks file is missing or another.
+    They go to autograder/reports/. `settings` go over nbgrader_config.py. Raises FileNotFoundError or ValueError where
+    the marks file is missing or another.
     """
-    lines = marks.renew(course, marks_file)
+    lines = marks.renew(course, marks_file, settings)
     folder = course.grading / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -89,7 +91,7 @@ def collect(course: Course, assignment: str, lines: list[dict[str, str]]) -> Rep
         _bins(max_score, final, others), final, _exercises(course, assignment, found),
         sorted((name, sorted(students)) for name, students in waiting.items()),
         [(line["student_id"], line["status"]) for line in lines
-         if line["status"].startswith(("refused", "failed")) or marks.CRASHED in line["status"]],
+         if line["status"].startswith((marks.REFUSED, marks.FAILED)) or marks.CRASHED in line["status"]],
         [(student, checked[student]["repairs"]) for student in sorted(marked)
          if checked.get(student, {}).get("repairs")],
     )
@@ -99,7 +101,7 @@ def render(report: Report) -> str:
     """The page, complete in itself."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                               lstrip_blocks=True)
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.0f} %"
+    environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.0f}%"
     mean = statistics.fmean(report.final) if report.final else None
     median = statistics.median(report.final) if report.final else None
     return environment.get_template("report.html.j2").render(
@@ -139,10 +141,10 @@ def _verdicts(course: Course, assignment: str, students: list[str]) -> dict[tupl
     for student in students:
         path = course.grading / "autograded" / student / assignment / f"{assignment}.ipynb"
         try:
-            cells = json.loads(path.read_text())["cells"]  # nbformat.read would check all pictures against its schema
-        except (OSError, ValueError, KeyError):
+            notebook = nbformat.v4.reads(path.read_text())  # nbformat.reads would validate it, pictures and all
+        except (OSError, ValueError):
             continue
-        for cell in map(nbformat.from_dict, cells):
+        for cell in notebook.cells:
             if sources.is_check(cell) and not sources.is_solution(cell) and (verdict := verdicts.of(cell)):
                 said[student, exercises.of_check(sources.grade_id(cell))] = verdict
     return said

@@ -43,7 +43,9 @@ def _raises(notebook: NotebookNode) -> None:
 
 
 def _script(notebook: NotebookNode) -> None:
-    notebook.cells.append(new_markdown_cell("An image: <img src=x onerror=\"document.title='RE' + 'ACHED'\">"))
+    image = "An image: <img src=x onerror=\"document.title='RE' + 'ACHED'\">"
+    notebook.cells.append(new_markdown_cell(image))
+    notebook.cells[-2].source += f"\n\n{image}"  # the written answer, which the feedback page shows
     notebook.cells.append(new_code_cell("from IPython.display import HTML, Javascript, SVG\n"
                                         "display(HTML('<script>REACHED</script>'), Javascript('REACHED'))"))
 
