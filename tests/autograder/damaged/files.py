@@ -25,7 +25,7 @@ class Kind:
 
 
 RIGHT = "needs manual grading: say_why"
-GRADED = "halves: 3 of 3 points."
+GRADED = "halves: 3 of 3 points"
 
 
 def _file(name: str, content: str | bytes | None = None) -> Callable[[Path, str], None]:
