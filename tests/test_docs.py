@@ -38,6 +38,7 @@ HERE = {
     "make bundle": "build/bundle.zip",
     "make bundle THROUGH=04": "build/bundle.zip",
     "make grade SUBMISSIONS=folder": "grades.csv",
+    "make report": "autograder/reports/02_chunked_prefill.html",
     "python -m autograder grade --again": None,
 }
 IN_PLACE_OF = {
@@ -65,6 +66,10 @@ ELSEWHERE = {
 
 # Not run, with the reason.
 NOT_RUN = {
+    "nbgrader generate_feedback 02_chunked_prefill --force": "test_formgrader.py does it through nbgrader's API",
+    "nbgrader db student import students.csv": "test_report.py writes the same through nbgrader's API",
+    'nbgrader db assignment add 02_chunked_prefill --duedate "2027-01-31 23:59:00 UTC"':
+        "test_report.py writes the same through nbgrader's API",
     "make test": "this test is part of it",
     "make lab TORCH='torch>=2.14'": "it downloads gigabytes; the option only takes the place of the pin",
     "conda env create --file environment.yml": "test_repository.py compares the file with pyproject.toml",
