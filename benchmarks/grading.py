@@ -4,12 +4,14 @@ Both are whole commands, start-up included, on copies of the same course and the
 interleaved and repeated. Stock nbgrader runs the hidden checks in the learner's kernel, without a sandbox, and writes
 no feedback; ours judges in the grader's process, in a sandbox, and writes feedback too (`feedback` says what stock
 takes for that). The marks of both must be equal, or the benchmark fails. Cells that only measure and draw take the
-same seconds on both sides, so they are tagged to be skipped; `--pictures` leaves them in.
+same seconds on both sides, so they are tagged to be skipped; `--pictures` leaves them in. `--memory` then grades 20
+and 200 untouched notebooks and notes the most memory that the grader, its workers and their kernels held together.
 
     python -m benchmarks.grading --submissions 20 --jobs 2 --output build/benchmarks/grading.json
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -18,10 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 import nbformat
 import nbgrader
+import psutil
 import torch
 from nbgrader.api import Gradebook
 
@@ -44,6 +48,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--notebook", default=NOTEBOOK)
     parser.add_argument("--pictures", action="store_true", help="run cells that only measure and draw, too")
+    parser.add_argument("--memory", action="store_true", help="also the memory at 20 and at 200 submissions")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks/grading.json"))
     options = parser.parse_args()
     seconds: dict[str, list[float]] = {}
@@ -60,12 +65,16 @@ def main() -> int:
             if len(found["ours"]) != options.submissions or len({json.dumps(one) for one in found.values()}) != 1:
                 print(f"the marks differ, or submissions are missing: {found}", file=sys.stderr)
                 return 1
-    report(seconds, options)
+        memory = {count: peak_memory(Path(folder), options, count) for count in (20, 200)} if options.memory else {}
+    report(seconds, memory, options)
     return 0
 
 
-def write_submissions(folder: Path, notebook: str, count: int, pictures: bool = False) -> Path:
-    """`count` submissions: every second one right, the others untouched but for the first exercises."""
+def write_submissions(folder: Path, notebook: str, count: int, pictures: bool = False, solved: bool = True) -> Path:
+    """`count` submissions: every second one right, the others untouched but for the first exercises.
+
+    Without `solved` all of them are untouched.
+    """
     course = Course()
     released = release.learner_notebooks(course, [notebook])[notebook]
     for number in range(count):
@@ -75,7 +84,7 @@ def write_submissions(folder: Path, notebook: str, count: int, pictures: bool = 
             if cell.cell_type == "code" and not is_needed:
                 cell.metadata.tags = ["skip-execution"]
         exercises = [cell for cell in submission.cells if sources.is_solution(cell)]
-        for cell in exercises[: None if number % 2 == 0 else 1 + number % len(exercises)]:
+        for cell in exercises[: (None if number % 2 == 0 else 1 + number % len(exercises)) if solved else 0]:
             name = sources.grade_id(cell)
             cell.source = f"# exercise: {name}\n{sources.solution_cell(notebook, name, course)}"
         path = folder / f"student_{number:03}" / notebook / f"{notebook}.ipynb"
@@ -133,6 +142,28 @@ def timed(command: list[str], course: Course, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def peak_memory(folder: Path, options: argparse.Namespace, count: int) -> int:
+    """Bytes: the largest sum of the resident memory of the command and all processes below it. Shared pages count
+    once a process. Raises RuntimeError where not all submissions were graded."""
+    submissions = write_submissions(folder / f"small-{count}", options.notebook, count, solved=False)
+    course = copy_of_the_course(folder / f"memory-{count}")
+    command = [sys.executable, "-m", "autograder", "grade", str(submissions), "--jobs", str(options.jobs),
+               "--output", str(course.root / "grades.csv")]
+    grader = psutil.Popen(command, cwd=REPOSITORY, env=os.environ | {ROOT_VARIABLE: str(course.root)},
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while grader.poll() is None:
+        held = 0
+        for process in [grader, *grader.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                held += process.memory_info().rss
+        peak = max(peak, held)
+        time.sleep(0.2)
+    if grader.returncode or len(marks(course, options.notebook)) != count:
+        raise RuntimeError(f"{count} submissions were to be graded, got {len(marks(course, options.notebook))}")
+    return peak
+
+
 def marks(course: Course, notebook: str) -> dict[str, float]:
     """Student -> mark."""
     with Gradebook(course.database) as gradebook:
@@ -140,7 +171,7 @@ def marks(course: Course, notebook: str) -> dict[str, float]:
                 sorted(gradebook.assignment_submissions(notebook), key=lambda one: one.student.id)}
 
 
-def report(seconds: dict[str, list[float]], options: argparse.Namespace) -> None:
+def report(seconds: dict[str, list[float]], memory: dict[int, int], options: argparse.Namespace) -> None:
     """The table and the JSON."""
     medians = {part: statistics.median(values) for part, values in seconds.items()}
     stock = medians["stock: nbgrader autograde"]
@@ -150,10 +181,14 @@ def report(seconds: dict[str, list[float]], options: argparse.Namespace) -> None
     for part, values in seconds.items():
         print(f"{part:40}{medians[part]:10.1f}{min(values):10.1f}{max(values):10.1f}"
               f"{medians[part] / options.submissions:14.2f}{stock / medians[part]:11.1f}x")
-    result = {"seconds": seconds, "medians": medians, "submissions": options.submissions, "jobs": options.jobs,
-              "notebook": options.notebook, "pictures": options.pictures,
+    for count, peak in memory.items():
+        print(f"memory at {count} submissions: {peak / 2**20:.0f} MiB at most")
+    result = {"date": date.today().isoformat(), "seconds": seconds, "medians": medians,
+              "submissions": options.submissions, "jobs": options.jobs,
+              "notebook": options.notebook, "peak_memory": memory, "pictures": options.pictures,
               "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),
               "torch": torch.__version__, "nbgrader": nbgrader.__version__, "machine": platform.machine(),
+              "feedback": "in ours, not in nbgrader autograde", "sandbox": "in ours, not in stock",
               "throughput": stock / medians["ours: sandbox, warm start, feedback"]}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=2) + "\n")
