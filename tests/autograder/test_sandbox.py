@@ -1,6 +1,7 @@
 """The sandbox by itself: what is said where there is none, the cold start, and what is cleaned up."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,35 @@ def test_a_kernel_sees_the_library_and_nothing_else(released_demo: Course, bubbl
             zygote.close()
     assert not (short / "k").exists()
     assert set(psutil.Process().children(recursive=True)) <= before or kind == "warm"
+
+
+FORKS = """
+import os, time
+count = 0
+try:
+    while count < 1000:
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        count += 1
+except OSError:
+    pass
+print(count)
+"""
+
+
+def test_linux_bounds_the_number_of_processes(released_demo: Course, bubblewrap: str, short: Path) -> None:
+    release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+    if os.getuid() == 0 and release < (6, 14):
+        pytest.skip("before Linux 6.14, only the watcher bounds what runs with root's rights")
+    launcher, zygotes = started(released_demo, "warm", short)
+    kernel = Kernel(launcher, short / "kernels" / "k", Limits())
+    kernel._watch = lambda: None
+    try:
+        assert 10 < int(printed(kernel, FORKS)) < 310
+    finally:
+        kernel.close()
+        zygotes[0].close()
 
 
 @pytest.mark.parametrize("kind", ["cold", "warm"])
