@@ -4,7 +4,6 @@ import contextlib
 import csv
 import functools
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,19 @@ from nbgrader.plugins import CsvExportPlugin
 from tqdm import tqdm
 from traitlets.config import Config
 
-from autograder import course_api, grade_one, judge, late, parallel, precheck, progress, release, submissions, warm
+from autograder import (
+    course_api,
+    grade_one,
+    judge,
+    late,
+    parallel,
+    precheck,
+    progress,
+    release,
+    scratch,
+    submissions,
+    warm,
+)
 from autograder.course import Course
 from autograder.grade_one import FAILED, MISSING, REFUSED
 from autograder.progress import Progress
@@ -132,9 +143,9 @@ def register(course: Course, assignments: list[str]) -> None:
 
     The pre-check gets each notebook as learners get it.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch.folder() as folder:
         settings = Config()  # the course's gradebook, with everything else in a scratch folder
-        folder = Path(scratch).resolve()
+        folder = folder.resolve()
         release.write_sources(course, assignments, folder / "source")
         settings.CourseDirectory.root = str(folder)
         settings.CourseDirectory.source_directory = "source"
@@ -165,13 +176,13 @@ def _export(course: Course, assignments: list[str], students: dict[str, str | No
             statuses: dict[tuple[str, str], str], output: Path) -> list[Row]:
     """Writes nbgrader's own CSV with a status column; a failed submission has no score, so that it is not read as 0."""
     rows = []
-    with tempfile.TemporaryDirectory() as scratch, Gradebook(course.database) as gradebook:
+    with scratch.folder() as folder, Gradebook(course.database) as gradebook:
         names = [student for student in students if submissions.STUDENT.fullmatch(student)]
         for student in names:
             number = students[student]
             gradebook.update_or_create_student(student, **({"lms_user_id": number} if number else {}))
         exporter = CsvExportPlugin()
-        exporter.to, exporter.student, exporter.assignment = str(Path(scratch) / "grades.csv"), names, assignments
+        exporter.to, exporter.student, exporter.assignment = str(folder / "grades.csv"), names, assignments
         exported = []
         if names and assignments:  # nbgrader takes an empty list for "all"
             exporter.export(gradebook)
