@@ -7,9 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from nbgrader.api import Gradebook
 
@@ -43,12 +46,12 @@ def graded(course: Course) -> dict[str, int]:
             for path in (course.grading / "autograded" / ".graded").glob("*.json")}
 
 
-def killed_at(course: Course, folder: Path, seconds: float, after_a_grading: bool) -> None:
+def killed_at(course: Course, folder: Path, seconds: float, after_a_grading: bool, temporary: str) -> None:
     """Starts the command of an instructor and kills it `seconds` after it began, or after it has graded one more."""
     grader = subprocess.Popen(
         [sys.executable, "-m", "autograder", "grade", str(folder), "--output", str(course.root / "grades.csv")],
-        cwd=REPOSITORY, env=os.environ | {ROOT_VARIABLE: str(course.root)}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL)
+        cwd=REPOSITORY, env=os.environ | {ROOT_VARIABLE: str(course.root), "TMPDIR": temporary},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     before = len(graded(course))
     while after_a_grading and len(graded(course)) == before and grader.poll() is None and time.monotonic() < until:
@@ -58,8 +61,15 @@ def killed_at(course: Course, folder: Path, seconds: float, after_a_grading: boo
     grader.wait()
 
 
+@pytest.fixture
+def temporary() -> Iterator[str]:
+    """A folder for temporary files, with a short name: a Unix socket's path has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        yield folder
+
+
 def test_killed_again_and_again_the_marks_are_those_of_one_run(released_demo: Course, tmp_path: Path, bubblewrap: str,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+                                                              temporary: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scratch_course(released_demo, tmp_path / "whole")
     torn = scratch_course(released_demo, tmp_path / "torn")
     folder = tmp_path / "submissions"
@@ -69,15 +79,21 @@ def test_killed_again_and_again_the_marks_are_those_of_one_run(released_demo: Co
     moments = random.Random(7)
     first: dict[str, int] = {}
     for number in range(KILLS):  # some while it starts, some while it grades
-        killed_at(torn, folder, moments.uniform(0, 3 if number % 3 == 0 else 0.6), after_a_grading=number % 3 > 0)
+        killed_at(torn, folder, moments.uniform(0, 3 if number % 3 == 0 else 0.6), after_a_grading=number % 3 > 0,
+                  temporary=temporary)
         assert first.items() <= graded(torn).items(), "what is graded is left alone"
         first = graded(torn)
     assert len(first) >= 2
+    processes = [one for one in psutil.process_iter(["cmdline"])
+                 if any(temporary in part for part in one.info["cmdline"] or [])]
+    assert psutil.wait_procs(processes, timeout=30)[1] == [], "sandboxes of the killed graders"
 
     again: list[str] = []
     real = grade_one.grade_one
     monkeypatch.setattr(grade_one, "grade_one", lambda *given: (again.append(given[-1].student), real(*given))[1])
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
     grade.grade(folder, "01_demo", torn.root / "grades.csv", torn, grade.Options(jobs=1))
+    assert os.listdir(temporary) == [], "this grading has removed what the killed ones left"
     assert table(torn.root / "grades.csv") == table(whole.root / "grades.csv")
     students = [student for student, _, _ in table(whole.root / "grades.csv")]
     assert len(students) == 17

@@ -47,8 +47,8 @@ import subprocess
 subprocess.Popen(["sleep", "31415"], start_new_session=True)
 subprocess.Popen("(setsid sleep 31415 &)", shell=True)
 """ + RIGHT, ALL, "All requirements are met."),
-    Kind("one_long_line", "print('x' * 200_000_000)\n" + RIGHT, REST, "wrote too much output"),
-    Kind("many_lines", "for number in range(60_000): print(number, 'lines of much the same')\n" + RIGHT, ALL,
+    Kind("one_long_line", "print('x' * 80_000_000)\n" + RIGHT, REST, "wrote too much output"),
+    Kind("many_lines", "for number in range(2_000): print(f'{number} lines of much the same\\n' * 30)\n" + RIGHT, ALL,
          "Output truncated"),
     Kind("floods_when_called", _called("import os", "while True: os.write(1, b'x' * 65536)"), REST,
          "halves: 0 of 3 points."),
