@@ -14,13 +14,17 @@ PREFIX = "autograder-"  # short: the path of a Unix socket has at most 107 chara
 def folder() -> Iterator[Path]:
     """A new folder, locked while it is in use; left-overs of earlier processes are removed first."""
     _remove_left_overs()
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    with open(path / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        with open(path / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (path / "lock").exists():
+                continue  # another process took it for a left-over, in the moment before it was locked
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+            return
 
 
 def _remove_left_overs() -> None:

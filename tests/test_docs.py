@@ -40,10 +40,12 @@ HERE = {
     "make grade SUBMISSIONS=folder": "grades.csv",
     "make report": "autograder/reports/02_chunked_prefill.html",
     "python -m autograder grade --again": None,
+    "python -m autograder grade folder --no-sandbox": None,
 }
 IN_PLACE_OF = {
     "SUBMISSIONS=folder": "SUBMISSIONS=tests/sample_submissions",
     "python -m autograder grade --again": ".venv/bin/python -m autograder grade tests/sample_submissions --again",
+    "python -m autograder grade folder": ".venv/bin/python -m autograder grade tests/sample_submissions",
 }
 
 # Run in an unpacked bundle, as a learner would.
@@ -54,22 +56,27 @@ LAB = "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook"
 STOCK = "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder"
 EXCHANGE = "tests/autograder/test_exchange.py::test_release_to_feedback_with_two_learners"
 ELSEWHERE = {
+    "python -m autograder grade folder --backend dask --address tcp://host:8786":
+        "tests/autograder/test_parallel.py::test_the_same_command_on_a_dask_cluster",
     "make lab": LAB,
     "make lab PORT=8899 BROWSER=no TOKEN=secret": LAB,
     "make solutions": "tests/autograder/test_release.py::test_solved_notebooks_run_and_become_pages",
     "make grade SUBMISSIONS=download.zip": "tests/autograder/test_submissions.py::test_a_download_of_canvas",
     **{f"nbgrader {command} 02_chunked_prefill": STOCK
        for command in ("generate_assignment", "release_assignment", "autograde", "generate_feedback")},
+    "nbgrader generate_feedback 02_chunked_prefill --force": STOCK,
+    "nbgrader db student import students.csv": STOCK,
+    'nbgrader db assignment add 02_chunked_prefill --duedate "2027-01-31 23:59:00 UTC"': STOCK,
     **{f"nbgrader {command} 02_chunked_prefill": EXCHANGE
        for command in ("fetch_assignment", "submit", "collect", "release_feedback", "fetch_feedback")},
 }
 
 # Not run, with the reason.
 NOT_RUN = {
-    "nbgrader generate_feedback 02_chunked_prefill --force": "test_formgrader.py does it through nbgrader's API",
-    "nbgrader db student import students.csv": "test_report.py writes the same through nbgrader's API",
-    'nbgrader db assignment add 02_chunked_prefill --duedate "2027-01-31 23:59:00 UTC"':
-        "test_report.py writes the same through nbgrader's API",
+    "docker build -t grader -f autograder/Dockerfile .": "no machine of the tests has docker; the guide says so",
+    'docker run --rm --network none --memory 12g --pids-limit 1024 --user "$(id -u):$(id -g)" --env HOME=/tmp '
+    "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined "
+    '--volume "$PWD:/course" grader /opt/venv/bin/python -m autograder grade submissions': "as above",
     "make test": "this test is part of it",
     "make lab TORCH='torch>=2.14'": "it downloads gigabytes; the option only takes the place of the pin",
     "conda env create --file environment.yml": "test_repository.py compares the file with pyproject.toml",

@@ -48,17 +48,22 @@ def test_unknown_assignments_and_names_are_told(course: Course) -> None:
 
 
 def test_stock_commands_work_in_the_autograder_folder(course: Course) -> None:
-    """generate_assignment, release, autograde, feedback and export, as an instructor would type them."""
+    """The commands of the instructor's guide, as an instructor would type them."""
+    (course.root / "students.csv").write_text("id,first_name,last_name,email,lms_user_id\nada,Ada,Byron,a@b.org,4711\n")
     submit(course.grading / "submitted", "ada", "01_demo", solved("01_demo", course))
     before = (course.notebooks / "01_demo" / "01_demo.ipynb").read_text()
     for command in (["generate_assignment", "01_demo", "--force"], ["release_assignment", "01_demo"],
+                    ["db", "student", "import", str(course.root / "students.csv")],
+                    ["db", "assignment", "add", "01_demo", "--duedate", "2027-01-31 23:59:00 UTC"],
                     ["autograde", "01_demo"], ["generate_feedback", "01_demo"],
+                    ["generate_feedback", "01_demo", "--force"],
                     ["export", "--to", str(course.root / "stock.csv")]):
         done = subprocess.run(
             [sys.executable, "-m", "nbgrader", *command], cwd=REPOSITORY / "autograder", capture_output=True, text=True,
             env=os.environ | {ROOT_VARIABLE: str(course.root)},
         )
         assert done.returncode == 0, done.stderr
-    assert ",5.0,7.0" in (course.root / "stock.csv").read_text()
+    exported = (course.root / "stock.csv").read_text()
+    assert ",5.0,7.0" in exported and "Byron" in exported and "2027-01-31" in exported
     assert (course.notebooks / "01_demo" / "01_demo.ipynb").read_text() == before
     assert (course.grading / "exchange" / "chunked_prefill" / "outbound" / "01_demo").is_dir()
