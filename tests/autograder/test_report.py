@@ -157,8 +157,8 @@ def test_penalty_grows_by_the_day(minutes: float, penalty: float | None) -> None
     assert late.PerDay().late_submission_penalty("ada", 10.0, 60.0 * minutes) == penalty
 
 
-def test_report_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with course_api.environment(COURSE_ROOT=str(tmp_path)):
+def test_report_command_says_what_is_missing(course: Course, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with course_api.environment(COURSE_ROOT=str(course.root)):
         assert __main__.main(["report", "--marks", str(tmp_path / "grades.csv")]) == 1
     assert "grade first, make grade SUBMISSIONS=folder" in capsys.readouterr().err
 

@@ -1,5 +1,6 @@
 """What a learner comes back to: the table of what is done, outputs without a kernel, Validate, the dark theme."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from autograder import sources
 from autograder.course import Course
+from course_lib import progress
 from tests.autograder.helpers import solved, untouched
 from tests.browser.lab import Lab, NotebookPage
 
@@ -77,8 +79,9 @@ def shown(lab: Lab) -> str:
 
 @pytest.fixture
 def start(lab: Lab) -> Iterator[Path]:
-    """Notebook 00 in the copy of the course, as released again afterwards."""
+    """Notebook 00 in the copy of the course, with nothing done yet; as released again afterwards."""
     path = lab.root / "notebooks" / START / f"{START}.ipynb"
+    shutil.rmtree(lab.root / "notebooks" / progress.FOLDER, ignore_errors=True)
     before = path.read_text()
     yield path
     path.write_text(before)
