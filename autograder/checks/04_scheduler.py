@@ -199,7 +199,7 @@ def _one_request(requirement: str, none_yet: bool) -> tuple[int, int, list[int]]
     chunks = [random.randint(2, 9) for _ in range(random.randint(2, 4))]
     if requirement == "chunks of one token":
         chunks.insert(random.randrange(len(chunks)), 1)  # never the last
-    prompt, most = sum(chunks), 1 if requirement == "max_tokens=1" else random.randint(3, 6)
+    prompt, most = sum(chunks), 1 if requirement == "max_tokens=1" else random.randint(4, 6)
     plans = [0] * random.randint(len(chunks), 5) + chunks
     if requirement == "the first token":
         return prompt, 1, plans
