@@ -133,8 +133,9 @@ def _wrong_cycles(cycle: list[Progress], chunk_size: int) -> list[tuple[dict[str
         ({one.request_id: one.left for one in active}, "whole_prompt_unit"),
         ({key: min(tokens, max(1, chunk_size // len(active))) for key, tokens in right.items()}, "shared_chunk"),
         (prompts, "prompt_only"),
-        ({key: tokens for key, tokens in prompts.items() if tokens > 0}, "prompt_only"),
+        # Before the next: who counts prompts only has shown it already, in a cycle without departed requests.
         *((plan, "behind_finished") for plan in _cut_short(cycle, right)),
+        ({key: tokens for key, tokens in prompts.items() if tokens > 0}, "prompt_only"),
         (dict(list(right.items())[:1]), "one_each_turn"),
         ({one.request_id: 1 for one in active if one.num_output_tokens}, "decodes_only"),
     ]

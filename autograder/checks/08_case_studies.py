@@ -104,6 +104,7 @@ WRONG_TTFT: dict[str, Callable[[Figures], float]] = {
 
 
 HAND_CLOCK = CostModel(base=1.0, per_token=0.125)  # of the worked example, as are its requests
+OTHER_CLOCKS = {"clock_ignored": YI_34B, "hand_clock": HAND_CLOCK}
 EXAMPLE: Jobs = [(request.request_id, request.num_prompt_tokens, request.max_tokens, arrival)
                  for request, arrival in zip(running_example(prompt_1=24, prompt_2=8), (1.0, 0.0), strict=True)]
 
@@ -227,7 +228,10 @@ def _cases() -> list[Case]:
             drawn_case(OWN_GRID, ["slo_ignored", "lowest_tbt"], own_grid=False),
         ]
         answers = {tuple(rule(case.outcomes, case.promise) for case in cases) for rule in RULES.values()}
-        if len(answers) == len(RULES):
+        if len(answers) < len(RULES):
+            continue
+        answers |= {tuple(_on_clock(case, clock) for case in cases) for clock in OTHER_CLOCKS.values()}
+        if len(answers) == len(RULES) + len(OTHER_CLOCKS):
             return cases
     raise RuntimeError("no set of cases was found that tells all misconceptions apart")
 
@@ -238,7 +242,7 @@ def _cause(answers: list[tuple[Case, Plan | None]]) -> str | None:
         return MISCONCEPTIONS["grid_ignored"]
     fitting = [name for name, rule in RULES.items()
                if answers and all(rule(case.outcomes, case.promise) == got for case, got in answers)]
-    for name, clock in {"clock_ignored": YI_34B, "hand_clock": HAND_CLOCK}.items():
+    for name, clock in OTHER_CLOCKS.items():
         if not fitting and answers and all(_on_clock(case, clock) == got for case, got in answers):
             fitting.append(name)
     return MISCONCEPTIONS[fitting[0]] if fitting else None
