@@ -51,7 +51,7 @@ IN_PLACE_OF = {
 # Run in an unpacked bundle, as a learner would.
 IN_A_BUNDLE = ["python3 -m venv .venv", '.venv/bin/pip install -e ".[lab]"', ".venv/bin/jupyter lab notebooks"]
 
-# Run by another test.
+# Run by another test; the instructor's steps of the exchange through nbgrader's API, as formgrader's buttons do.
 LAB = "tests/browser/test_lab.py::test_lab_opens_on_the_first_notebook"
 STOCK = "tests/autograder/test_grade_once.py::test_stock_commands_work_in_the_autograder_folder"
 EXCHANGE = "tests/autograder/test_exchange.py::test_release_to_feedback_with_two_learners"
