@@ -30,7 +30,7 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
     layers = []
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
-        qkv = torch.cat([part.weight for part in (attention.q_proj, attention.k_proj, attention.v_proj)])
+        products = (attention.to_qkv, attention.to_output, mlp.to_gate, mlp.to_up, mlp.to_output)
         calls = []
         for rows, num_keys in spans:
             cache = ready(2, config.num_key_value_heads, num_keys, config.head_dim)
@@ -41,8 +41,7 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
                 queries = ready(rows, config.num_key_value_heads, group, config.head_dim).permute(1, 2, 0, 3)
                 keys, values = cache[:, :, None].expand(-1, -1, group, -1, -1)
                 calls.append((queries, keys, values, True))
-        layers.append((qkv, attention.o_proj.weight, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight,
-                       calls))
+        layers.append((*(product.weight() for product in products), calls))
 
     @torch.inference_mode()
     def measure() -> float:

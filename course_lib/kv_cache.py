@@ -75,8 +75,8 @@ class KVCache:
         (1, num_kv_heads, end, head_dim)."""
         self.check_room(num_tokens)
         start, end = self.num_computed_tokens, self.num_computed_tokens + num_tokens
-        new = self.storage[:, :, :, start:end].unbind(0)
-        seen = self.storage[:, :, None, :, :end].flatten(0, 1).unbind(0)
+        new = self.storage.narrow(3, start, num_tokens).unbind(0)
+        seen = self.storage.narrow(3, 0, end).flatten(0, 1).unsqueeze(1).unbind(0)
         return list(zip(new, seen[::2], seen[1::2], strict=True))
 
     def advance(self, num_tokens: int) -> None:

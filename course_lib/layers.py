@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import scaled_dot_product_attention, silu
 
 from course_lib.kv_cache import KVCache
+from course_lib.packed_linear import PackedLinear
 from course_lib.validate import check_fields
 
 # The rest is the model's own: it checks its input once, before the first layer.
@@ -146,32 +147,6 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return heads.mul_(cos).addcmul_(other_of_pair, sin)
 
 
-class PackedLinear:
-    """Several linear layers over the same input, computed as one matrix product.
-
-    Their weights stand one below the other in one tensor, of which each layer's weight is made a view, so that what is
-    written into it is in the product. A weight that was replaced, or moved, lies elsewhere: then all are packed anew.
-    """
-
-    def __init__(self, *layers: nn.Linear) -> None:
-        self.layers = layers
-        self.places: list[int] = []
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """(num_tokens, in_features) -> (num_tokens, all out_features), in the order of the layers."""
-        if [layer.weight.data_ptr() for layer in self.layers] != self.places:
-            self._pack()
-        return linear(hidden, self.weight)
-
-    @torch.inference_mode(False)  # else nobody could write into the weights afterwards
-    def _pack(self) -> None:
-        self.weight = torch.cat([layer.weight.data for layer in self.layers])
-        sizes = [layer.out_features for layer in self.layers]
-        for layer, rows in zip(self.layers, self.weight.split(sizes), strict=True):
-            layer.weight.data = rows
-        self.places = [layer.weight.data_ptr() for layer in self.layers]
-
-
 class Attention(nn.Module):
     """Grouped-query attention (Ainslie et al. 2023): several query heads share one key-value head."""
 
@@ -183,21 +158,22 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, kv_size, bias=False)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
-        self.qkv_proj = PackedLinear(self.q_proj, self.k_proj, self.v_proj)
+        self.to_qkv = PackedLinear(self.q_proj, self.k_proj, self.v_proj)
+        self.to_output = PackedLinear(self.o_proj)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
         """(num_tokens, hidden_size) -> the same. The projections run over all tokens of the batch at once,
         attention runs sequence by sequence against its own cache (Orca's selective batching, Yu et al. 2022)."""
         num_heads, num_kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         num_tokens, head_dim = len(hidden), self.config.head_dim
-        heads = self.qkv_proj(hidden).view(num_tokens, -1, head_dim)  # queries, then keys, then values
+        heads = self.to_qkv(hidden).view(num_tokens, -1, head_dim)  # queries, then keys, then values
         rotate(heads[:, : num_heads + num_kv_heads], cos, sin)
         queries = heads[:, :num_heads].view(num_tokens, num_kv_heads, -1, head_dim)
         keys_and_values = heads[:, num_heads:].view(num_tokens, 2, num_kv_heads, head_dim).permute(1, 2, 0, 3)
         lengths = [span.num_rows for span in spans]
         rows = zip(spans, queries.split_with_sizes(lengths), keys_and_values.split_with_sizes(lengths, 2), strict=True)
         attended = [self._attend(its_queries, *span.store(layer, new), span) for span, its_queries, new in rows]
-        return self.o_proj(torch.cat(attended).view(num_tokens, -1))
+        return self.to_output(torch.cat(attended).view(num_tokens, -1))
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
         """queries: (rows, kv_heads, group, head_dim), the result as well: a group of heads shares a key-value head."""
@@ -219,10 +195,12 @@ class MLP(nn.Module):
         self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.to_gate, self.to_up = PackedLinear(self.gate_proj), PackedLinear(self.up_proj)
+        self.to_output = PackedLinear(self.down_proj)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(num_tokens, hidden_size) -> the same."""
-        return self.down_proj(silu(self.gate_proj(hidden), inplace=True).mul_(self.up_proj(hidden)))
+        return self.to_output(silu(self.to_gate(hidden), inplace=True).mul_(self.to_up(hidden)))
 
 
 class Layer(nn.Module):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.layers import PackedLinear
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
+from course_lib.packed_linear import PackedLinear
 
 CONFIG = ModelConfig(64, 32, 1, 4, 2, 48, max_position_embeddings=32)
 
@@ -17,45 +17,49 @@ def logits(model: ToyTransformer) -> torch.Tensor:
     return model([SequenceChunk([1, 2, 3], model.new_cache(3))])
 
 
-def write(model: ToyTransformer) -> ToyTransformer:
-    model.model.layers[0].self_attn.k_proj.weight.mul_(-3.0)
+def write(model: ToyTransformer, name: str) -> ToyTransformer:
+    model.get_parameter(name).mul_(-3.0)
     return model
 
 
-def replace(model: ToyTransformer) -> ToyTransformer:
-    attention = model.model.layers[0].self_attn
-    attention.k_proj.weight = nn.Parameter(attention.k_proj.weight * -3.0, requires_grad=False)
+def replace(model: ToyTransformer, name: str) -> ToyTransformer:
+    layer = model.get_submodule(name.removesuffix(".weight"))
+    layer.weight = nn.Parameter(layer.weight * -3.0, requires_grad=False)
     return model
 
 
-def set_data(model: ToyTransformer) -> ToyTransformer:
-    attention = model.model.layers[0].self_attn
-    attention.k_proj.weight.data = attention.k_proj.weight * -3.0
+def set_data(model: ToyTransformer, name: str) -> ToyTransformer:
+    weight = model.get_parameter(name)
+    weight.data = weight * -3.0
     return model
 
 
-def load(model: ToyTransformer, assign: bool = False) -> ToyTransformer:
-    state = {name: weight.clone() for name, weight in model.state_dict().items()}
-    state["model.layers.0.self_attn.k_proj.weight"] *= -3.0
+def load(model: ToyTransformer, name: str, assign: bool = False) -> ToyTransformer:
+    state = {key: weight.clone() for key, weight in model.state_dict().items()}
+    state[name] *= -3.0
     model.load_state_dict(state, assign=assign)
     return model
 
 
-CHANGES: dict[str, Callable[[ToyTransformer], ToyTransformer]] = {
+CHANGES: dict[str, Callable[[ToyTransformer, str], ToyTransformer]] = {
     "written into": write, "replaced": replace, "data set": set_data, "loaded": load,
-    "loaded and assigned": lambda model: load(model, assign=True),
-    "moved, then written into": lambda model: write(model.double().float()),
-    "copied, then written into": lambda model: write(copy.deepcopy(model)),
+    "loaded and assigned": lambda model, name: load(model, name, assign=True),
+    "moved, then written into": lambda model, name: write(model.double().float(), name),
+    "copied, then written into": lambda model, name: write(copy.deepcopy(model), name),
 }
+WEIGHTS = [f"model.layers.0.{name}_proj.weight" for name in (
+    "self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down")]
 
 
+@pytest.mark.parametrize("name", WEIGHTS)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_changed_weight_is_in_the_product(change: Callable[[ToyTransformer], ToyTransformer]) -> None:
+def test_a_changed_weight_is_in_the_product(change: Callable[[ToyTransformer, str], ToyTransformer],
+                                            name: str) -> None:
     model = ToyTransformer(CONFIG)
     before = logits(model)
-    changed = change(model)
+    changed = change(model, name)
     fresh = ToyTransformer(CONFIG)
-    write(fresh)
+    write(fresh, name)
     torch.testing.assert_close(logits(changed), logits(fresh))
     assert (logits(changed) - before).abs().max() > 1e-3
 
@@ -64,7 +68,7 @@ def test_a_copy_keeps_its_weights_when_the_original_changes() -> None:
     model = ToyTransformer(CONFIG)
     before = logits(model)
     other = copy.deepcopy(model)
-    write(model)
+    write(model, WEIGHTS[1])
     torch.testing.assert_close(logits(other), before)
 
 
