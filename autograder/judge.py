@@ -49,11 +49,11 @@ class Judge(Execute):
         self.resources = resources
         course = Course.current()
         launcher = _launcher(course, self.sandbox, self.zygote)
-        deadline = monotonic() + self.notebook_timeout
+        limits, deadline = Limits.with_changes(self.limits), monotonic() + self.notebook_timeout
         seed = "\0".join([secret(course), *(cell.source for cell in nb.cells)])
         with contextlib.ExitStack() as stack:
             folder = Path(self.scratch or stack.enter_context(scratch.folder()))
-            kernels = Kernels(launcher, folder, Limits(**self.limits), self.timeout, self.startup_timeout, deadline)
+            kernels = Kernels(launcher, folder, limits, self.timeout, self.startup_timeout, deadline)
             stack.callback(kernels.close)
             self._bench = Bench(course, resources["nbgrader"]["notebook"], kernels, launcher.adapters(), seed)
             for index, cell in enumerate(nb.cells):

@@ -26,6 +26,14 @@ class Limits:
             if type(value) is not int or value < 1:
                 raise ValueError(f"the limit {name} must be an int of at least 1, got {value!r}; sizes are in bytes")
 
+    @classmethod
+    def with_changes(cls, changes: dict[str, int]) -> "Limits":
+        """The usual limits but for `changes`, as `c.Judge.limits` of nbgrader_config.py has them."""
+        known = list(vars(cls()))
+        if unknown := [name for name in changes if name not in known]:
+            raise ValueError(f"c.Judge.limits sets {unknown[0]!r}; there are {', '.join(known)}")
+        return cls(**changes)
+
     def apply(self) -> None:
         """Binds this process and its children, as far as rlimits reach; called in the kernel before learners' code."""
         wanted = {

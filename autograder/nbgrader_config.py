@@ -22,6 +22,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.env
 # nbgrader runs `alembic`, which lies beside the interpreter, to make a gradebook.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
+from autograder import exchange  # noqa: E402
 from autograder.course import Course  # noqa: E402
 from autograder.preprocessors import DropDuplicates, SaveGrades  # noqa: E402
 
@@ -37,14 +38,7 @@ c.CourseDirectory.submitted_directory = "autograder/submitted"
 c.CourseDirectory.autograded_directory = "autograder/autograded"
 c.CourseDirectory.feedback_directory = "autograder/feedback"
 
-# A folder that all users of a machine share, for nbgrader's release, submit and collect. nbgrader wants it writable by
-# everybody; what it makes inside is not. Learners' accounts have autograder/learner_config.py.
-exchange = Path(os.environ.get("NBGRADER_EXCHANGE") or course.grading / "exchange")
-if not exchange.exists():
-    exchange.mkdir(parents=True)
-    if os.environ.get("NBGRADER_EXCHANGE"):
-        exchange.chmod(0o1777)  # as /tmp: nobody removes what is another's
-c.Exchange.root = str(exchange)
+c.Exchange.root = str(exchange.folder(course))
 
 # `nbgrader zip_collect` reads the downloads of Canvas and Moodle in autograder/downloaded/ASSIGNMENT/archive/.
 c.ZipCollectApp.downloaded_directory = "autograder/downloaded"

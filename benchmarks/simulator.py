@@ -2,7 +2,9 @@
 
 A conversation-like workload, the cost model of the CPU's default size, full traces; processor seconds of `run` alone,
 as it is and with Python's garbage collector off: a long trace holds so many objects that looking through all of them,
-which the collector does again and again, costs as much as half of the rest.
+which the collector does again and again, costs as much as a part of the rest. What was imported before is kept from it
+(`gc.freeze`): torch alone brings some 300,000 objects, and whether a run meets the moment when all of them are looked
+through is chance.
 
     python -m benchmarks.simulator --output build/benchmarks/simulator.json
 """
@@ -49,19 +51,25 @@ def simulate(num_requests: int, collector: bool = True) -> tuple[Trace, float]:
     return trace, seconds
 
 
+def size(trace: Trace) -> tuple[int, int]:
+    """How many iterations a trace has, and how many pieces of work they hold."""
+    return len(trace.iterations), sum(len(iteration.work) for iteration in trace.iterations)
+
+
 def measure(num_requests: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
     """A row for each number of requests."""
-    traces = {number: simulate(number)[0] for number in num_requests}
+    sizes = {number: size(simulate(number)[0]) for number in num_requests}
+    gc.collect()
+    gc.freeze()
     found = interleaved({f"{number}{'' if collector else ', no collector'}":
                          lambda number=number, collector=collector: simulate(number, collector)[1]
                          for number in num_requests for collector in (True, False)}, rounds)
     rows = []
-    for number, trace in traces.items():
+    for number, (num_iterations, num_works) in sizes.items():
         seconds = summary(found[str(number)])
-        num_iterations = len(trace.iterations)
         rows.append({"num_requests": number, "num_iterations": num_iterations, "seconds": seconds,
                      "seconds_without_collector": summary(found[f"{number}, no collector"]),
-                     "mean_batch": sum(len(iteration.work) for iteration in trace.iterations) / num_iterations,
+                     "mean_batch": num_works / num_iterations,
                      "iterations_per_second": num_iterations / seconds["median"],
                      "fastest_iterations_per_second": num_iterations / seconds["min"]})
     return rows

@@ -3,8 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
@@ -20,8 +19,7 @@ class PlanError(ValueError):
     """A scheduler's plan cannot be executed. It is refused before anything is computed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """What one iteration gave: a candidate next token for every scheduled request, and how long it took."""
 
     sampled: dict[str, int]

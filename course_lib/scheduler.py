@@ -103,12 +103,12 @@ class Scheduler:
         only if all tokens before it are computed: the candidate of a chunk amid a prompt is nobody's next token.
         """
         check_type("output", output, SchedulerOutput, "a SchedulerOutput")
-        check_type("sampled", sampled, Mapping, "a dict from request id to token id")
+        check_type("sampled", sampled, (dict, Mapping), "a dict from request id to token id")
         scheduled = output.num_scheduled_tokens
-        if missing := scheduled.keys() - sampled.keys():
+        if not scheduled.keys() <= sampled.keys():
             for request in self.running:  # before anything is counted
                 done = request.num_computed_tokens + scheduled.get(request.request_id, 0)
-                if request.request_id in missing and done == request.num_tokens:
+                if request.request_id not in sampled and done == request.num_tokens:
                     raise KeyError(f"sampled has no token for {request.request_id!r}, only for {list(sampled)}")
         finished = []
         for request in self.running:

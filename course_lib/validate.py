@@ -6,7 +6,6 @@ none, and NumPy's or torch's are refused, since JSON and the grader know neither
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
@@ -133,10 +132,10 @@ def check_dtype(dtype: Any) -> None:
 
 
 def check_fields(record: Any, may_be_zero: Collection[str] = ()) -> None:
-    """Each field of a dataclass must be of its annotated type, each number positive or, if named, at least 0."""
-    for field in fields(record):
-        name, value = field.name, getattr(record, field.name)
-        kind, *others = get_args(field.type) if isinstance(field.type, UnionType) else [field.type]
+    """Each field of a record must be of its annotated type, each number positive or, if named, at least 0."""
+    for name, annotated in type(record).__annotations__.items():
+        value = getattr(record, name)
+        kind, *others = get_args(annotated) if isinstance(annotated, UnionType) else [annotated]
         if value is None and NoneType in others:
             continue
         hint = "None is allowed, too" if NoneType in others else ""
@@ -150,7 +149,7 @@ def check_fields(record: Any, may_be_zero: Collection[str] = ()) -> None:
 
 
 def checked_record(kind: type, data: Mapping[str, Any]) -> Any:
-    """A dataclass from a JSON object, with its fields checked; numbers may be 0."""
+    """A dataclass or named tuple from a JSON object, with its fields checked; numbers may be 0."""
     record = kind(**data)
     check_fields(record, may_be_zero=data)
     return record

@@ -125,7 +125,7 @@ def _without(trace: Trace, prologue: int) -> Trace:
     if prologue == 0:
         return trace
     shown = enumerate(trace.iterations[prologue:])
-    return replace(trace, iterations=tuple(replace(iteration, index=index) for index, iteration in shown))
+    return replace(trace, iterations=tuple(iteration._replace(index=index) for index, iteration in shown))
 
 
 def _check(

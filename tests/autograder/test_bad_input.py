@@ -39,6 +39,11 @@ BAD: dict[str, list[Bad]] = {
     "course.Course": [argument(Course, "root", NOT_TEXTS, TEXTS)],
     "limits.Limits": [Bad(lambda value, name=name: Limits(**{name: value}), NOT_INTS | below(1),
                           (f"the limit {name} must be an int of at least 1",), shows=False) for name in vars(Limits())],
+    "limits.Limits.with_changes": [
+        Bad(lambda name: Limits.with_changes({name: 1}), TEXTS, ("c.Judge.limits sets", "there are memory, processes")),
+        Bad(lambda value: Limits.with_changes({"disk": value}), NOT_INTS | below(1), ("the limit disk must be",),
+            shows=False),
+    ],
     "mutants.Mutant.apply": [
         Bad(Mutant("f", "a", "b", "m").apply, ODD | FLOATS, ("source must be the text",), shows=False),
         Bad(Mutant("f", "a", "b", "m").apply, st.sampled_from(["", "aa", "xyz"]), ("must occur once", "f/m"),

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from autograder import course_api
+from autograder import course_api, exchange
 from autograder.course import REPOSITORY, Course
 from tests.autograder.helpers import solved
 
@@ -82,3 +82,13 @@ def test_release_to_feedback_with_two_learners(course: Course, tmp_path: Path, b
         [page] = (learner.folder / NAME / "feedback").rglob("*.html")
         scores[name] = re.search(r"<h1>.*: ([\d.]+) of ([\d.]+) marks", page.read_text()).groups()
     assert float(scores["ada"][0]) > 0 == float(scores["ben"][0])
+
+
+@pytest.mark.parametrize("named", ["a_file", "a_file/below", "a" * 300], ids=["a file", "below a file", "too long"])
+def test_an_exchange_that_is_no_folder_is_refused(named: str, course: Course, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_file").write_text("kept")
+    monkeypatch.setenv("NBGRADER_EXCHANGE", str(tmp_path / named))
+    with pytest.raises(SystemExit, match=f"(?s)NBGRADER_EXCHANGE names .*{named}.* cannot be made a folder .*unset"):
+        exchange.folder(course)
+    assert (tmp_path / "a_file").read_text() == "kept"

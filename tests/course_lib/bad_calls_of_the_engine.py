@@ -105,7 +105,7 @@ def saved(text: str | bytes, folder: Path) -> Path:
 PLACES = [("requests",), ("requests", 0), ("iterations",), ("iterations", 1), ("iterations", 0, "work"),
           ("iterations", 0, "work", 0), *((("requests", 0, name)) for name in asdict(TRACE.requests[0])),
           *((("iterations", 0, name)) for name in ("index", "start", "end", "scheduling_seconds", "preempted")),
-          *((("iterations", 1, "work", 0, name)) for name in asdict(TRACE.iterations[0].work[0]))]
+          *((("iterations", 1, "work", 0, name)) for name in TRACE.iterations[0].work[0]._asdict())]
 
 
 def replaced(place: tuple, value: Any) -> str:

@@ -32,7 +32,7 @@ def simulated(scheduler: Scheduler, requests: Sequence[Request], cost: CostModel
     """The trace of a simulated run, without the scheduler's own time, which is measured."""
     trace = run(scheduler, requests, SimulatedExecutor(cost))
     assert all(iteration.scheduling_seconds >= 0 for iteration in trace.iterations)
-    return replace(trace, iterations=tuple(replace(it, scheduling_seconds=0.0) for it in trace.iterations))
+    return replace(trace, iterations=tuple(it._replace(scheduling_seconds=0.0) for it in trace.iterations))
 
 
 def iterations(*rows: tuple[float, float, Sequence[Work]]) -> tuple[Iteration, ...]:
