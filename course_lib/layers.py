@@ -15,6 +15,8 @@ from course_lib.kv_cache import KVCache
 from course_lib.packed_linear import PackedLinear
 from course_lib.validate import check_fields
 
+CACHED_ROWS = 512
+
 # The rest is the model's own: it checks its input once, before the first layer.
 __all__ = ["ModelConfig", "RopeScaling"]
 
@@ -216,5 +218,8 @@ class Layer(nn.Module):
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
         """(num_tokens, hidden_size), to which attention and feed-forward network are added in place."""
         hidden += self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer)
-        hidden += self.mlp(self.post_attention_layernorm(hidden))
+        # The feed-forward network looks at each token alone, so it may run block by block: on a CPU, what it computes
+        # in between is then still in the processor's cache when it is needed.
+        for rows in hidden.split(CACHED_ROWS if hidden.device.type == "cpu" else len(hidden)):
+            rows += self.mlp(self.post_attention_layernorm(rows))
         return hidden
