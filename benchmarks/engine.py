@@ -269,11 +269,13 @@ def ratios(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def shares(found: dict[str, dict[str, Any]], profile: DeviceProfile, num_tokens: int) -> dict[str, float]:
     """Of the device's matrix rate (prefill) and memory bandwidth (decode), both measured here, what ours makes use of.
 
-    Counted are the products, and in a prefill the causal half of the attention; in decode each weight, and each key
-    and value in the cache, read once.
+    Counted are the products, and in a prefill the causal half of the attention; of the last layer only queries, keys
+    and values, since a single row of it goes further. In decode: each weight, and each key and value in the cache, read
+    once.
     """
     config, kv_size = profile.config, 2 * profile.config.num_key_value_heads * profile.config.head_dim
-    per_layer = config.hidden_size * (2 * config.hidden_size + kv_size + 3 * config.intermediate_size)
+    qkv = config.hidden_size * (config.hidden_size + kv_size)
+    per_layer = qkv + config.hidden_size * (config.hidden_size + 3 * config.intermediate_size)
     num_weights = config.num_hidden_layers * per_layer + config.vocab_size * config.hidden_size
     rate, bandwidth = matrix_rate(profile.device, profile.dtype), memory_bandwidth(profile.device)
     result = {"matrix rate, operations/s": rate, "memory bandwidth, bytes/s": bandwidth}
@@ -281,8 +283,9 @@ def shares(found: dict[str, dict[str, Any]], profile: DeviceProfile, num_tokens:
         what, _, whose = name.partition(", ")
         kind, _, size = what.partition(" ")
         if whose == "ours" and kind == "prefill":
-            attention = 2 * config.num_hidden_layers * config.hidden_size * int(size) ** 2
-            work = 2 * config.num_hidden_layers * per_layer * int(size) + attention
+            whole_layers = config.num_hidden_layers - 1
+            attention = 2 * whole_layers * config.hidden_size * int(size) ** 2
+            work = 2 * (whole_layers * per_layer + qkv) * int(size) + attention
             result[f"{what}, share of the matrix rate"] = work / one["median"] / rate
         if whose == "ours" and kind == "decode":
             context = DECODE_PROMPT + num_tokens // 2

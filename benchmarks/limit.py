@@ -26,36 +26,38 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
 
     num_tokens = sum(rows for rows, _ in spans)
     hidden, inner = ready(num_tokens, config.hidden_size), ready(num_tokens, config.intermediate_size)
-    last = ready(len(spans), config.hidden_size)
     layers = []
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         products = (attention.to_qkv, attention.to_output, mlp.to_gate, mlp.to_up, mlp.to_output)
+        is_last = layer is model.model.layers[-1]  # behind its keys and values, only each sequence's last row goes on
         calls = []
         for rows, num_keys in spans:
             cache = ready(2, config.num_key_value_heads, num_keys, config.head_dim)
+            rows = 1 if is_last else rows
+            queries = ready(rows, config.num_key_value_heads, group, config.head_dim)
             if rows == 1:
-                queries = ready(1, config.num_key_value_heads, group, config.head_dim)
                 calls.append((queries, cache[:1], cache[1:], False))
             else:
-                queries = ready(rows, config.num_key_value_heads, group, config.head_dim).permute(1, 2, 0, 3)
                 keys, values = cache[:, :, None].expand(-1, -1, group, -1, -1)
-                calls.append((queries, keys, values, True))
-        layers.append((*(product.weight() for product in products), calls))
+                calls.append((queries.permute(1, 2, 0, 3), keys, values, True))
+        num_rows = len(spans) if is_last else num_tokens
+        layers.append((*(product.weight() for product in products), hidden[:num_rows], inner[:num_rows], calls))
+    last = hidden[:len(spans)]
 
     @torch.inference_mode()
     def measure() -> float:
         synchronize(weight.device)
         start = time.perf_counter()
         for _ in range(repeats):
-            for qkv, o, gate, up, down, calls in layers:
+            for qkv, o, gate, up, down, rows, inner_rows, calls in layers:
                 linear(hidden, qkv)
                 for queries, keys, values, is_causal in calls:
                     scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
-                linear(hidden, o)
-                linear(hidden, gate)
-                linear(hidden, up)
-                linear(inner, down)
+                linear(rows, o)
+                linear(rows, gate)
+                linear(rows, up)
+                linear(inner_rows, down)
             linear(last, weight)
         synchronize(weight.device)
         return (time.perf_counter() - start) / repeats

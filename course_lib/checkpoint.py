@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from course_lib.layers import RopeScaling, rotary_table
 from course_lib.model import ModelConfig, ToyTransformer
+from course_lib.rotary import RopeScaling
 from course_lib.validate import DTYPES, check_type
 
 # What config.json must say about each kind of scaled RoPE, in the names of RopeScaling.
@@ -49,7 +49,7 @@ def load_pretrained(folder: str | Path) -> ToyTransformer:
     model.load_state_dict({name: weights[name].to(dtype) for name in expected}, assign=True)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    model.rotary = rotary_table(config)
+    model.rotary = config.rotary_table()
     return model.requires_grad_(False).eval()
 
 

@@ -4,7 +4,6 @@ The architecture is Llama's (Touvron et al. 2023); weights and settings carry Hu
 so that a Llama checkpoint loads as it is.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,42 +12,13 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 
 from course_lib.kv_cache import KVCache
 from course_lib.packed_linear import PackedLinear
+from course_lib.rotary import RopeScaling, rotary_table, rotate
 from course_lib.validate import check_fields
 
 CACHED_ROWS = 512
 
 # The rest is the model's own: it checks its input once, before the first layer.
-__all__ = ["ModelConfig", "RopeScaling"]
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """How a checkpoint stretches RoPE to sequences longer than it was first trained on.
-
-    Every frequency is divided by `factor` (Hugging Face's type "linear"), or, with `low_freq_factor`, only those whose
-    wave does not fit `low_freq_factor` times into `original_max_position_embeddings`; from `high_freq_factor` times on
-    a frequency stays, with a gradual passage between ("llama3", of Llama 3.1).
-    """
-
-    factor: float
-    low_freq_factor: float | None = None
-    high_freq_factor: float | None = None
-    original_max_position_embeddings: int | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if len([value for value in vars(self).values() if value is not None]) not in (1, 4):
-            raise ValueError(f"RopeScaling takes factor alone, or all of {', '.join(vars(self))}, got {self}")
-        if self.low_freq_factor is not None and self.high_freq_factor <= self.low_freq_factor:
-            raise ValueError(f"high_freq_factor must be more than low_freq_factor, got {self}")
-
-    def __call__(self, frequencies: Tensor) -> Tensor:
-        """Radians a position -> the same, scaled."""
-        if self.low_freq_factor is None:
-            return frequencies / self.factor
-        waves = self.original_max_position_embeddings * frequencies / (2 * math.pi)
-        kept = ((waves - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0, 1)
-        return frequencies * (kept + (1 - kept) / self.factor)
+__all__ = ["ModelConfig"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +51,10 @@ class ModelConfig:
         """Size of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
+    def rotary_table(self) -> Tensor:
+        """cos and sin of every position's angles, (max_position_embeddings, 2, 1, head_dim)."""
+        return rotary_table(self.head_dim, self.max_position_embeddings, self.rope_theta, self.rope_scaling)
+
 
 @dataclass
 class Span:
@@ -102,6 +76,10 @@ class Span:
         self.cache.write(layer, keys, values)
         return self.cache.keys(layer, self.num_keys)[None], self.cache.values(layer, self.num_keys)[None]
 
+    def last_mask(self) -> Tensor | None:
+        """The mask of the last row alone."""
+        return None if self.mask is None else self.mask[-1:]
+
 
 @dataclass
 class PreparedSpan(Span):
@@ -116,6 +94,9 @@ class PreparedSpan(Span):
         place.copy_(new)
         return keys, values
 
+    def last_mask(self) -> None:
+        """None: the last row sees every key."""
+
 
 class RMSNorm(nn.Module):
     """Scales each token to root mean square 1, then by a learned weight (Zhang & Sennrich 2019)."""
@@ -128,25 +109,6 @@ class RMSNorm(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(num_tokens, size) -> (num_tokens, size)."""
         return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
-
-
-def rotary_table(config: ModelConfig) -> Tensor:
-    """cos and sin of every position's angles, (max_position_embeddings, 2, 1, head_dim) (Su et al. 2021, RoPE).
-    The first of a pair is turned by minus the sine times the second: its sign is in the table."""
-    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
-    frequencies = 1 / config.rope_theta**exponents
-    if config.rope_scaling is not None:
-        frequencies = config.rope_scaling(frequencies)
-    angles = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] * frequencies
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)], dim=1).unsqueeze(2)
-
-
-def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns each pair (i, i + head_dim/2) of a head by its token's angle, in place. heads: (num_tokens, heads,
-    head_dim); cos and sin: (num_tokens, 1, head_dim), from `rotary_table`."""
-    other_of_pair = heads.roll(heads.shape[-1] // 2, dims=-1)
-    return heads.mul_(cos).addcmul_(other_of_pair, sin)
 
 
 class Attention(nn.Module):
@@ -163,9 +125,11 @@ class Attention(nn.Module):
         self.to_qkv = PackedLinear(self.q_proj, self.k_proj, self.v_proj)
         self.to_output = PackedLinear(self.o_proj)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
-        """(num_tokens, hidden_size) -> the same. The projections run over all tokens of the batch at once,
-        attention runs sequence by sequence against its own cache (Orca's selective batching, Yu et al. 2022)."""
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int,
+                last_rows: Tensor | None = None) -> Tensor:
+        """(num_tokens, hidden_size) -> the same; with `last_rows`, each span's last row, (num_spans, hidden_size).
+        The projections run over all tokens of the batch at once, attention runs sequence by sequence against its own
+        cache (Orca's selective batching, Yu et al. 2022)."""
         num_heads, num_kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         num_tokens, head_dim = len(hidden), self.config.head_dim
         heads = self.to_qkv(hidden).view(num_tokens, -1, head_dim)  # queries, then keys, then values
@@ -173,19 +137,24 @@ class Attention(nn.Module):
         queries = heads[:, :num_heads].view(num_tokens, num_kv_heads, -1, head_dim)
         keys_and_values = heads[:, num_heads:].view(num_tokens, 2, num_kv_heads, head_dim).permute(1, 2, 0, 3)
         lengths = [span.num_rows for span in spans]
-        rows = zip(spans, queries.split_with_sizes(lengths), keys_and_values.split_with_sizes(lengths, 2), strict=True)
-        attended = [self._attend(its_queries, *span.store(layer, new), span) for span, its_queries, new in rows]
-        return self.to_output(torch.cat(attended).view(num_tokens, -1))
+        news = keys_and_values.split_with_sizes(lengths, 2)
+        masks = [(span.mask, span.is_causal) for span in spans]
+        if last_rows is not None:
+            queries, lengths = queries[last_rows], [1] * len(spans)
+            masks = [(span.last_mask(), False) for span in spans]
+        rows = zip(queries.split_with_sizes(lengths), spans, news, masks, strict=True)
+        attended = [self._attend(its_queries, *span.store(layer, new), *mask) for its_queries, span, new, mask in rows]
+        return self.to_output(torch.cat(attended).view(len(queries), -1))
 
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
         """queries: (rows, kv_heads, group, head_dim), the result as well: a group of heads shares a key-value head."""
-        if span.mask is None and not span.is_causal:
-            # A decode step: one row, no mask. The heads of a group become the rows of one product.
+        if mask is None and not is_causal:
+            # One row that sees every key, as in a decode step. The heads of a group become the rows of one product.
             return scaled_dot_product_attention(queries, keys, values)
         # Every query head of a group sees the same keys and values, repeated without a copy.
         queries = queries.permute(1, 2, 0, 3)
         keys, values = (one.transpose(0, 1).expand(-1, queries.shape[1], -1, -1) for one in (keys, values))
-        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=span.mask, is_causal=span.is_causal)
+        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=is_causal)
         return attended.permute(2, 0, 1, 3)
 
 
@@ -215,9 +184,12 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int) -> Tensor:
-        """(num_tokens, hidden_size), to which attention and feed-forward network are added in place."""
-        hidden += self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer)
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int,
+                last_rows: Tensor | None = None) -> Tensor:
+        """(num_tokens, hidden_size), to which attention and feed-forward network are added in place. With `last_rows`
+        (the last layer) only these rows go on and are returned; of the others the cache gets keys and values."""
+        attended = self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer, last_rows)
+        hidden = attended.add_(hidden if last_rows is None else hidden[last_rows])
         # The feed-forward network looks at each token alone, so it may run block by block: on a CPU, what it computes
         # in between is then still in the processor's cache when it is needed.
         for rows in hidden.split(CACHED_ROWS if hidden.device.type == "cpu" else len(hidden)):

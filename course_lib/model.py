@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from course_lib.kv_cache import KVCache
-from course_lib.layers import Layer, ModelConfig, PreparedSpan, RMSNorm, Span, rotary_table
+from course_lib.layers import Layer, ModelConfig, PreparedSpan, RMSNorm, Span
 from course_lib.model_input import checked_positions_and_mask, checked_token_ids
 from course_lib.validate import check_device, check_dtype, check_seed, check_type, checked_list
 
@@ -54,7 +54,7 @@ class ToyTransformer(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
         self.to(device, dtype).requires_grad_(False)
         # It stays in float32: rounded to a narrower dtype, it would stay rounded after a later `.float()`.
-        self.register_buffer("rotary", rotary_table(config).to(device), persistent=False)
+        self.register_buffer("rotary", config.rotary_table().to(device), persistent=False)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "ToyTransformer":
@@ -126,10 +126,15 @@ class ToyTransformer(nn.Module):
     def _run(self, token_ids: Tensor, positions: Tensor, spans: list[Span]) -> Tensor:
         hidden = self.model.embed_tokens(token_ids)
         cos, sin = self.rotary_of(positions)
-        for index, layer in enumerate(self.model.layers):
+        # Logits are asked for after each sequence's last row, and what the last layer makes of the other rows goes into
+        # nobody's logits: all that it computes for these are keys and values.
+        last_rows = None
+        if len(spans) < len(hidden):
+            last_rows = torch.tensor([span.num_rows for span in spans], device=hidden.device).cumsum(0) - 1
+        *layers, last_layer = self.model.layers
+        for index, layer in enumerate(layers):
             hidden = layer(hidden, cos, sin, spans, index)
+        hidden = last_layer(hidden, cos, sin, spans, len(layers), last_rows)
         for span in spans:
             span.cache.advance(span.num_rows)
-        if len(spans) < len(hidden):  # else every row is the last one of its sequence
-            hidden = hidden[torch.tensor([span.num_rows for span in spans], device=hidden.device).cumsum(0) - 1]
         return linear(self.model.norm(hidden), self.lm_head.weight)

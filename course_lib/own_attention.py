@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from course_lib.layers import rotate
 from course_lib.model import ToyTransformer
+from course_lib.rotary import rotate
 from course_lib.validate import check_int, check_token_ids, check_type
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]

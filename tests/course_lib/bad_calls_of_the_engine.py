@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from course_lib.engine import Execution, ModelExecutor, PlanError, SimulatedExecutor, run
 from course_lib.kv_cache import KVCache
-from course_lib.layers import RopeScaling
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 from course_lib.request import Request
+from course_lib.rotary import RopeScaling
 from course_lib.scheduler import PlannedScheduler, PrefillFirstScheduler, Scheduler, SchedulerConfig, SchedulerOutput
 from course_lib.trace import Iteration, RequestInfo, Trace, Work
 from tests.bad_input import (
@@ -141,7 +141,7 @@ BAD = {
         argument(ModelConfig, "tie_word_embeddings", st.integers() | TEXTS | st.none()),
         argument(ModelConfig, "rope_scaling", ODD.filter(lambda value: value is not None), TEXTS, FLOATS),
     ],
-    "layers.RopeScaling": [
+    "rotary.RopeScaling": [
         argument(RopeScaling, "factor", NOT_NUMBERS, NOT_FINITE, NEGATIVE),
         Bad(lambda value: RopeScaling(8.0, low_freq_factor=value), st.floats(0.5, 4.0), ("factor alone, or all of",),
             shows=False),

@@ -181,7 +181,7 @@ def test_true_is_not_one() -> None:
 BELIEVED = {
     "validate": "refuses the arguments of others; its own are written in the library",
     "checks.Check": "takes a name that is only shown", "checks.exercise": "takes a name that is only shown",
-    "layers.RopeScaling.__call__": "called by rotary_table alone",
+    "rotary.RopeScaling.__call__": "called by rotary_table alone",
     "model_input": "refuses what the model is given: see the calls of ToyTransformer",
     "model.ToyTransformer.rotary_of": "takes positions that are checked already",
     "engine.ModelExecutor.release": "an unknown id holds nothing", "engine.SimulatedExecutor.release": "holds nothing",
