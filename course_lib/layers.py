@@ -15,8 +15,6 @@ from course_lib.packed_linear import PackedLinear
 from course_lib.rotary import RopeScaling, rotary_table, rotate
 from course_lib.validate import check_fields
 
-CACHED_ROWS = 512
-
 # The rest is the model's own: it checks its input once, before the first layer.
 __all__ = ["ModelConfig"]
 
@@ -190,8 +188,5 @@ class Layer(nn.Module):
         (the last layer) only these rows go on and are returned; of the others the cache gets keys and values."""
         attended = self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer, last_rows)
         hidden = attended.add_(hidden if last_rows is None else hidden[last_rows])
-        # The feed-forward network looks at each token alone, so it may run block by block: on a CPU, what it computes
-        # in between is then still in the processor's cache when it is needed.
-        for rows in hidden.split(CACHED_ROWS if hidden.device.type == "cpu" else len(hidden)):
-            rows += self.mlp(self.post_attention_layernorm(rows))
+        hidden += self.mlp(self.post_attention_layernorm(hidden))
         return hidden

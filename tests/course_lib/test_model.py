@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib import layers
 from course_lib.kv_cache import KVCache
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 
@@ -177,15 +176,6 @@ def test_forward_chunk_believes_positions_and_mask(model: ToyTransformer, mistak
     logits = model.forward_chunk(token_ids[20:], positions, mask, cache)
     assert cache.num_computed_tokens == 30
     assert (logits - in_chunks(model, token_ids, [20, 30])[0]).abs().max() > 1e-2
-
-
-@pytest.mark.parametrize("rows", [1, 3, 20])
-def test_the_feed_forward_network_may_run_block_by_block(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, token_ids = make_model(), random_ids(20)
-    at_once = model([SequenceChunk(token_ids, model.new_cache(20))])
-    monkeypatch.setattr(layers, "CACHED_ROWS", rows)
-    in_blocks = model([SequenceChunk(token_ids, model.new_cache(20))])
-    torch.testing.assert_close(in_blocks, at_once, **TOLERANCE)
 
 
 def test_same_seed_same_weights_and_the_global_generator_is_left_alone() -> None:
