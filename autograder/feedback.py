@@ -8,13 +8,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 
-from nbconvert.exporters import HTMLExporter
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
+from nbconvert.exporters import TemplateExporter
 from nbconvert.exporters.exporter import ResourcesDict
 from nbconvert.filters import markdown2html
 from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
+from traitlets import default
 
 from autograder import exercises, outputs, sources, verdicts
 from autograder.verdicts import Verdict
@@ -91,8 +95,37 @@ class Sections(NbGraderPreprocessor):
         return nb, resources
 
 
-class FeedbackExporter(HTMLExporter):
+class Compiled(BytecodeCache):
+    """Templates compiled once a process: nbgrader makes a new exporter, with a jinja of its own, each submission."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Gives jinja a template's code, where it is there."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keeps a template's code."""
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = Compiled()
+
+
+class FeedbackExporter(TemplateExporter):
     """Fills templates/course_feedback."""
+
+    output_mimetype = "text/html"
+
+    @default("file_extension")
+    def _file_extension_default(self) -> str:
+        return ".html"
+
+    def _create_environment(self) -> Environment:
+        environment = super()._create_environment()
+        environment.bytecode_cache = COMPILED
+        return environment
 
     def default_filters(self) -> Iterator[tuple[str, Callable]]:
         """nbconvert's, and `prose`: Markdown that others wrote, as HTML that does nothing."""

@@ -1,5 +1,6 @@
 """Which assignment's notebook a file holds, by its cells and by its name."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,17 +17,28 @@ class Kinship:
 
     def __init__(self, course: Course) -> None:
         self.names = course.names()
-        self._releases = {name: Release(sources.read(name, course)) for name in self.names}
+        self._course = course
+        self._read: dict[str, Release] = {}
+
+    def _release(self, name: str) -> Release:
+        """A notebook as it is released; read when it is first asked for, as most folders hold few of them."""
+        if name not in self._read:
+            self._read[name] = Release(sources.read(name, self._course))
+        return self._read[name]
+
+    @functools.cached_property
+    def _texts(self) -> dict[str, set[tuple[str, ...]]]:
+        """For each notebook the given cells that no other has."""
         texts = {name: {tuple(lines_of(cell.source)) for cell in release.notebook.cells
                         if not (sources.is_solution(cell) or sources.is_answer(cell))}
-                 for name, release in self._releases.items()}
+                 for name in self.names for release in [self._release(name)]}
         times = Counter(text for found in texts.values() for text in found)
-        self._texts = {name: {text for text in found if times[text] == 1} for name, found in texts.items()}
+        return {name: {text for text in found if times[text] == 1} for name, found in texts.items()}
 
     def of_content(self, notebook: NotebookNode, named: str | None) -> str | None:
         """The assignment whose cells the notebook holds; `named`, what its name says, where that is not far behind."""
-        if named and 2 * self._count(notebook, named) >= max(1, len(self._releases[named].exercise_keys)):
-            return named  # plainly; the others need not be counted
+        if named and 2 * self._marked(notebook, named) >= max(1, len(self._release(named).exercise_keys)):
+            return named  # plainly; the others need not even be read
         counts = {name: self._count(notebook, name) for name in self.names}
         best = max(counts, key=counts.get)
         if named and counts[named] and 2 * counts[named] >= counts[best]:
@@ -46,10 +58,18 @@ class Kinship:
         return None
 
     def _count(self, notebook: NotebookNode, name: str) -> int:
-        release, texts = self._releases[name], self._texts[name]
+        """How many cells are of this notebook, by their marks or by their text."""
         return sum(1 for cell in notebook.cells
-                   if release.of_comment(cell.source) or release.of_metadata(cell)
-                   or release.of_id(cell) in release.exercise_keys or tuple(lines_of(cell.source)) in texts)
+                   if self._is_marked(cell, name) or tuple(lines_of(cell.source)) in self._texts[name])
+
+    def _marked(self, notebook: NotebookNode, name: str) -> int:
+        """How many cells bear a mark of this notebook; a quick lower bound of `_count`."""
+        return sum(1 for cell in notebook.cells if self._is_marked(cell, name))
+
+    def _is_marked(self, cell: NotebookNode, name: str) -> bool:
+        release = self._release(name)
+        return bool(release.of_comment(cell.source) or release.of_metadata(cell)
+                    or release.of_id(cell) in release.exercise_keys)
 
 
 def _plain(name: str) -> str:

@@ -27,6 +27,13 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 LAST_CAPABILITY = 40
+# What a kernel imports when it starts, when it first shows a traceback, and when it first draws.
+KERNEL_MODULES = (
+    "torch", "matplotlib.pyplot", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger",
+    "ipykernel.zmqshell", "psutil", "faulthandler", "pdb", "sqlite3", "tornado.platform.asyncio",
+    "matplotlib_inline.backend_inline", "IPython.core.completerlib", "IPython.core.magics.execution",
+    "IPython.core.oinspect", "IPython.extensions.storemagic",
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,7 +45,9 @@ def main(listener: socket.socket, ready: int) -> None:
     os.close(ready)
     if not nests:
         return
+    gc.disable()  # imports make no rubbish, and the collector would look through all they make again and again
     preload()
+    gc.enable()
     _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)  # no kernel may look into this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are nobody's business
     gc.collect()
@@ -57,8 +66,7 @@ def preload() -> None:
     import course_lib
 
     names = [f"course_lib.{module.name}" for module in pkgutil.iter_modules(course_lib.__path__)]
-    for name in ["torch", "matplotlib.pyplot", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger",
-                 "ipykernel.zmqshell", "psutil", "autograder.kernel_side", "autograder.kernel_start", *names]:
+    for name in [*KERNEL_MODULES, *names, "autograder.kernel_side", "autograder.kernel_start"]:
         try:
             importlib.import_module(name)
         except Exception:
