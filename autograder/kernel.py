@@ -145,7 +145,7 @@ class Kernel:
         self._names = names
         while not all((self._folder / f"ipc-{port}").exists() for port in PORTS.values()):
             self._still_starting(launcher, deadline)
-            self._poller.poll(10)
+            self._poller.poll(2)
         for channel, socket in self._sockets.items():
             socket.connect(f"ipc://{self._folder}/ipc-{PORTS[channel + '_port']}")
             # From here on the learner's code could put another socket in this one's place.

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -32,7 +33,9 @@ KERNEL_MODULES = (
     "torch", "matplotlib.pyplot", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger",
     "ipykernel.zmqshell", "psutil", "faulthandler", "pdb", "sqlite3", "tornado.platform.asyncio",
     "matplotlib_inline.backend_inline", "IPython.core.completerlib", "IPython.core.magics.execution",
-    "IPython.core.oinspect", "IPython.extensions.storemagic",
+    "IPython.core.oinspect", "IPython.core.debugger", "IPython.core.logger", "IPython.extensions.storemagic",
+    "asttokens", "stack_data", "pygments.console", "pygments.formatters.html", "pygments.formatters.terminal256",
+    "pygments.lexers.python", "pygments.styles",
 )
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -71,6 +74,17 @@ def preload() -> None:
             importlib.import_module(name)
         except Exception:
             continue  # a kernel that needs it will say so
+    warm_up()
+
+
+def warm_up() -> None:
+    """Does what takes a process longer the first time than later."""
+    from course_lib.model import SequenceChunk
+    from course_lib.recite import reciting_model
+
+    inspect.getmodule(warm_up.__code__)  # the list of all modules' files, which a traceback needs
+    model = reciting_model()
+    model([SequenceChunk([1, 2, 3], model.new_cache(4))])  # torch sets up each operation when it is first used
 
 
 def keep(connection: socket.socket) -> None:

@@ -80,6 +80,12 @@ def _reciting_model() -> ToyTransformer:
     return reciting_model(replace(RECITING_CONFIG, num_hidden_layers=2, intermediate_size=64))
 
 
+@functools.lru_cache(maxsize=1)
+def _random_model(config: ModelConfig, seed: int) -> ToyTransformer:
+    """Random weights; several calls in a row ask for the same."""
+    return ToyTransformer(config, seed)
+
+
 def _model(payload: dict, ask: Ask) -> tuple[Any, KVCache]:
     """The model that the payload names, and an empty cache for it."""
     if payload["model"] == "stand-in":
@@ -88,5 +94,5 @@ def _model(payload: dict, ask: Ask) -> tuple[Any, KVCache]:
     if payload["model"] == "reciting":
         model = _reciting_model()
     else:
-        model = ToyTransformer(ModelConfig(**payload["config"]), payload["seed"])
+        model = _random_model(ModelConfig(**payload["config"]), payload["seed"])
     return model, model.new_cache(256)

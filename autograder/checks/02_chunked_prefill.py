@@ -180,10 +180,11 @@ def chunked_prefill(call: Call) -> Result:
     """The exact calls, the last chunk's logits, and token for token the same generation as in one shot."""
     tally = Tally("the calls, as (start, length)", "the last chunk's logits are returned", "logits equal to one-shot",
                   "the same tokens as one-shot")
-    length = random.randint(11, 23)
+    length, seed = random.randint(11, 23), random.randrange(2**31)
+    model = ToyTransformer(WEIGHTS, seed)
     for size in (1, 3, length - 1, length, length + 1):
         _compare_calls(tally, call, length, size)
-        _compare_generation(tally, call, length, size)
+        _compare_generation(tally, call, length, size, model, seed)
     return tally.result()
 
 
@@ -231,14 +232,12 @@ def _only_starts_at_zero(model: StandIn) -> bool:
     return len(model.calls) > 1 and all(forward["positions"][:1] == [0] for forward in model.calls)
 
 
-def _compare_generation(tally: Tally, call: Call, length: int, size: int) -> None:
-    """Logits on random weights, and the tokens that the reciting model generates after the learner's prefill."""
-    seed = random.randrange(2**31)
+def _compare_generation(tally: Tally, call: Call, length: int, size: int, model: ToyTransformer, seed: int) -> None:
+    """Logits on `model`, and the tokens that the reciting model generates after the learner's prefill."""
     token_ids = random.choices(range(WEIGHTS.vocab_size), k=length)
-    model = ToyTransformer(WEIGHTS, seed)
     expected = model([SequenceChunk(token_ids, model.new_cache(64))])[0]
     given = f"{length} tokens in chunks of {size}"
-    document = long_document(length, seed=seed)
+    document = long_document(length, seed=random.randrange(2**31))
     try:
         got = call({"model": "random", "seed": seed, "config": vars(WEIGHTS), "token_ids": token_ids,
                     "chunk_size": size})["logits"]
