@@ -9,9 +9,11 @@ NO_ANSWER = "Your code asked for input, or sent what is no answer"
 def _raw(text: str) -> str:
     """A kernel that sends `text` whatever it is asked."""
     return f"""
-import ipykernel.kernelbase
-sent = ipykernel.kernelbase.Kernel._input_request
-ipykernel.kernelbase.Kernel._input_request = lambda self, prompt, *more, **named: sent(self, {text}, *more, **named)
+from jupyter_client.session import Session
+sent = Session.send
+def send(self, stream, kind, content=None, *more, **named):
+    return sent(self, stream, kind, {{"prompt": {text}}} if kind == "input_request" else content, *more, **named)
+Session.send = send
 {WRONG}"""
 
 
