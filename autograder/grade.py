@@ -134,6 +134,7 @@ def _workplace(course: Course, settings: Config, records: Progress, starts: bool
             settings.merge(stack.enter_context(warm.Start(course)).settings())
         # Workers wait for each other's writes; sqlite's own 5 seconds are too few for many of them.
         settings.CourseDirectory.db_url = f"{course.database}?timeout=120"
+        stack.enter_context(course_api.gradebook_is_there())  # `register` has made it
         api = stack.enter_context(course_api.api(course, settings))
         yield functools.partial(grade_one.grade_one, api, course, records)
 

@@ -63,6 +63,7 @@ c.Execute.timeout = 120  # seconds a cell
 c.Execute.startup_timeout = 60
 c.Execute.shutdown_kernel = "immediate"
 c.Execute.extra_arguments = ["--IPKernelApp.log_level=40"]  # each kernel would warn that it listens on this machine
+c.Exporter.optimistic_validation = True  # a notebook is validated after all preprocessors, not after each
 # Errors are another kind of output: text on stderr is only ever a warning, which must not cost marks.
 c.IgnorePattern.enabled = True
 c.IgnorePattern.pattern = ".*"
