@@ -34,8 +34,8 @@ time of `prefill 2048, limit`, whoever schedules them, which leaves too little t
 """
 GRADING = """\
 Whole commands, start-up included. Ours sandboxes every submission, judges it in the grader's process and writes its
-feedback page; stock `nbgrader autograde` does none of these. The target, 7 times stock's throughput, is missed: about
-four of our seconds are start-up (torch, nbgrader, the first kernel's imports), which a larger batch spreads further.
+feedback page; stock `nbgrader autograde` does none of these. The target, 7 times stock's throughput, is missed: of our
+seconds about two are start-up (torch, nbgrader, the gradebook), which a larger batch spreads further.
 """
 NO_GPU = """\
 No GPU was at hand. `--device cuda` is written, with the model sizes of `course_lib/device.py`, the shares of the matrix
