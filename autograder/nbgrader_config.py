@@ -72,7 +72,6 @@ c.IgnorePattern.pattern = ".*"
 c.GenerateFeedback.exporter_class = "autograder.feedback.FeedbackExporter"
 c.GenerateFeedback.preprocessors = ["autograder.feedback.Grades", "autograder.feedback.Sections"]
 templates = REPOSITORY / "autograder" / "templates"
-c.FeedbackExporter.preprocessors = []  # not formgrader's, see below
 c.FeedbackExporter.template_name = "course_feedback"
 c.FeedbackExporter.extra_template_basedirs = [str(templates)]
 c.FeedbackExporter.extra_template_paths = [str(templates)]
