@@ -105,7 +105,6 @@ def _solutions(options: argparse.Namespace) -> int:
 def _grade(options: argparse.Namespace) -> int:
     # jsonschema would spend two seconds on a grammar for the formats of addresses, which notebooks do not use.
     sys.modules.setdefault("rfc3987_syntax", None)
-    gc.disable()  # imports make no rubbish, and the collector would look through all they make again and again
     from autograder import warm
     from autograder.sandbox import SandboxError
 
@@ -117,6 +116,7 @@ def _grade(options: argparse.Namespace) -> int:
             start = None
             if options.backend == "local":  # under way while this process imports nbgrader
                 start = stack.enter_context(warm.Start(Course.current(), not options.no_sandbox))
+            gc.disable()  # imports make no rubbish, and the collector would look through all they make again and again
             from autograder import grade, parallel, progress, release
 
             gc.freeze()  # nor need it look through them from now on, or at the end

@@ -29,9 +29,9 @@ class Kinship:
     @functools.cached_property
     def _texts(self) -> dict[str, set[tuple[str, ...]]]:
         """For each notebook the given cells that no other has."""
-        texts = {name: {tuple(lines_of(cell.source)) for cell in release.notebook.cells
+        texts = {name: {tuple(lines_of(cell.source)) for cell in self._release(name).notebook.cells
                         if not (sources.is_solution(cell) or sources.is_answer(cell))}
-                 for name in self.names for release in [self._release(name)]}
+                 for name in self.names}
         times = Counter(text for found in texts.values() for text in found)
         return {name: {text for text in found if times[text] == 1} for name, found in texts.items()}
 
