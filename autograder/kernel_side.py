@@ -10,10 +10,11 @@ Messages travel as Jupyter's input requests (to the judge) and input replies (fr
 import importlib.util
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from autograder import plain
-from autograder.checking import Adapter, LearnerError, direct_call
+from autograder.checking import LearnerError, direct_call
 
 
 class Refused(Exception):
@@ -42,7 +43,7 @@ def serve(adapters: str, exercise: str) -> None:
         return reply["answer"]
 
     message: dict = {"kind": "ready"}
-    call = direct_call(_adapter(adapters, exercise), shell.user_ns)
+    call = direct_call(getattr(adapters_at(adapters), exercise), shell.user_ns)
     while (task := exchange(message)) is not None:
         message = _answer(call, task["payload"], ask)
 
@@ -56,10 +57,12 @@ def _answer(call: Callable, payload: dict, ask: Callable[[dict], dict]) -> dict:
         return {"kind": "refused"}
 
 
-def _adapter(path: str, exercise: str) -> Adapter:
+def adapters_at(path: str) -> ModuleType:
+    """The adapters of one notebook: the file `path`, read once."""
     module = sys.modules.get(path)
     if module is None:
         spec = importlib.util.spec_from_file_location("adapters", path)
-        module = sys.modules[path] = importlib.util.module_from_spec(spec)
+        module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    return getattr(module, exercise)
+        sys.modules[path] = module
+    return module

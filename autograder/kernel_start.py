@@ -17,14 +17,12 @@ def start(folder: str, limits: Mapping[str, int]) -> None:
 
     # ipykernel imports its debugger, which would write three lines about itself.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
-    from ipykernel.kernelapp import IPKernelApp
+    from autograder.kernel_app import KernelApp
 
     Limits(**limits).apply()
-    app = IPKernelApp.instance()
-    app.initialize([
-        f"--IPKernelApp.connection_file={folder}/{KERNEL_FILE}", "--IPKernelApp.log_level=40",
-        "--HistoryManager.hist_file=:memory:", "--IPKernelApp.ignore_cwd=True",
-    ])
+    KernelApp.connection_path = f"{folder}/{KERNEL_FILE}"
+    app = KernelApp.instance()
+    app.initialize([])
     if "matplotlib.pyplot" in sys.modules:  # imported before the kernel was there, which then cannot show figures
         app.shell.enable_matplotlib("inline")
     app.start()

@@ -56,8 +56,8 @@ c.Autograde.sanitize_preprocessors = [
 ]
 c.Autograde.autograde_preprocessors = [
     "autograder.judge.Judge",  # by name: it imports torch, which release and formgrader need not wait for
-    IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveGrades, AssignLatePenalties, CheckCellMetadata,
-]
+    IgnorePattern, ClearMetadataPreprocessor, LimitOutput, SaveGrades, AssignLatePenalties,
+]  # nbgrader's own list checks the cells' metadata once more; nothing after the first list can change them
 # These hold for the judge, and for nbgrader's own Execute where somebody puts it back.
 c.Execute.timeout = 120  # seconds a cell
 c.Execute.startup_timeout = 60

@@ -19,7 +19,8 @@ import psutil
 from autograder.course import REPOSITORY, Course
 from autograder.limits import Limits
 
-INSIDE = ("__init__.py", "checking.py", "kernel_side.py", "kernel_start.py", "limits.py", "plain.py", "zygote.py")
+INSIDE = ("__init__.py", "checking.py", "kernel_app.py", "kernel_side.py", "kernel_start.py", "limits.py", "plain.py",
+          "zygote.py")
 HOME, COURSE, KERNEL, KERNELS = "/home/learner", "/course", "/kernel", "/kernels"
 USER = 1000
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache",

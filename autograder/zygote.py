@@ -9,8 +9,8 @@ Standard library only up to `preload`: nested namespaces are tried before any ti
 import contextlib
 import ctypes
 import gc
+import glob
 import importlib
-import inspect
 import json
 import os
 import pkgutil
@@ -20,8 +20,9 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
-KERNEL, KERNELS = "/kernel", "/kernels"
+KERNEL, KERNELS, ADAPTERS = "/kernel", "/kernels", "/course/adapters/*.py"
 PRIVATE = ("/tmp", "/dev/shm", "/home/learner")  # an empty one for each kernel, in memory
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWIPC = 0x20000, 0x2000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -69,7 +70,7 @@ def preload() -> None:
     import course_lib
 
     names = [f"course_lib.{module.name}" for module in pkgutil.iter_modules(course_lib.__path__)]
-    for name in [*KERNEL_MODULES, *names, "autograder.kernel_side", "autograder.kernel_start"]:
+    for name in [*KERNEL_MODULES, *names, "autograder.kernel_side", "autograder.kernel_app"]:
         try:
             importlib.import_module(name)
         except Exception:
@@ -79,12 +80,44 @@ def preload() -> None:
 
 def warm_up() -> None:
     """Does what takes a process longer the first time than later."""
+    for first in (_first_traceback, _first_figure, _first_model, *map(_first_use, sorted(glob.glob(ADAPTERS)))):
+        try:
+            first()
+        except Exception:
+            continue  # a kernel that needs it will do it by itself
+
+
+def _first_traceback() -> None:
+    from IPython.core.ultratb import VerboseTB
+
+    try:
+        exec(compile("raise RuntimeError", "<cell>", "exec"))  # of a file that no module has: all modules are looked at
+    except RuntimeError:
+        VerboseTB(theme_name="neutral").structured_traceback(*sys.exc_info())  # a kernel's colours
+
+
+def _first_figure() -> None:
+    from matplotlib.backends import backend_registry
+
+    backend_registry.resolve_backend("inline")  # looks through every installed package
+
+
+def _first_model() -> None:
     from course_lib.model import SequenceChunk
     from course_lib.recite import reciting_model
 
-    inspect.getmodule(warm_up.__code__)  # the list of all modules' files, which a traceback needs
     model = reciting_model()
     model([SequenceChunk([1, 2, 3], model.new_cache(4))])  # torch sets up each operation when it is first used
+
+
+def _first_use(adapters: str) -> Callable[[], None]:
+    def use() -> None:
+        from autograder.kernel_side import adapters_at
+
+        for first in getattr(adapters_at(adapters), "WARM_UP", ()):
+            first()
+
+    return use
 
 
 def keep(connection: socket.socket) -> None:
