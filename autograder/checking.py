@@ -45,6 +45,8 @@ class LearnerError(Exception):
     def __str__(self) -> str:
         if self.type_name == "NotImplementedError":
             return NOT_WRITTEN
+        if self.type_name == "StdinNotImplementedError":
+            return "Your code calls input(), but nobody is there to type while it is graded: write the value down."
         return f"Your code raised {self.type_name}: {self.message}"
 
 

@@ -4,10 +4,13 @@ Everything that comes from a kernel is untrusted: messages are bounded in size a
 read, nothing is unpickled, and a kernel that misbehaves is stopped, never asked to behave.
 """
 
+import contextlib
 import json
+import select
 import shutil
 import uuid
 from pathlib import Path
+from socket import socket, socketpair
 from time import monotonic
 from typing import Any, Protocol
 
@@ -18,12 +21,15 @@ from nbformat import NotebookNode
 from autograder import plain
 from autograder.kernel_start import KERNEL_FILE
 from autograder.limits import Limits
+from autograder.line import PIECE, Incoming, TooLong, packed
 from autograder.outputs import Outputs, content_of, is_idle
 from autograder.sandbox import KernelStartError
 
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 MAX_PARTS = 4_000_000  # commas in a message: a short text can decode to gigabytes of small objects
 WATCH_SECONDS = 0.4  # between two looks at what a kernel uses
+TOO_LONG = "Your code took longer than its time limit."
+TOO_MUCH = "Your code wrote too much output."
 
 
 class KernelStopped(Exception):
@@ -46,8 +52,8 @@ class Launcher(Protocol):
     def inside(self, folder: Path) -> str:
         """The path that `folder` has for the kernel."""
 
-    def launch(self, folder: Path, limits: Limits) -> Process:
-        """Starts the kernel whose connection file lies in `folder`."""
+    def launch(self, folder: Path, limits: Limits, line: socket) -> Process:
+        """Starts the kernel whose connection file lies in `folder`, with this end of its line to the judge."""
 
     def story(self, process: Process) -> str:
         """What a process that did not come up wrote about it."""
@@ -69,7 +75,11 @@ class Kernel:
         self._request = ""
         folder.mkdir(mode=0o700)
         self._write_connection(launcher.inside(folder))
-        self._process = launcher.launch(folder, limits)
+        self._incoming = Incoming(plain.MAX_CHARS)
+        self._line, theirs = socketpair()
+        self._line.setblocking(False)
+        with theirs:
+            self._process = launcher.launch(folder, limits, theirs)
         self._sockets: dict[str, zmq.Socket] = {}
         try:
             self._connect(launcher, monotonic() + startup_timeout)
@@ -81,8 +91,9 @@ class Kernel:
         """Ends every process of the kernel and removes its folder."""
         self._process.kill()
         self._process.wait()
-        for socket in self._sockets.values():
-            socket.close(linger=0)
+        for one in self._sockets.values():
+            one.close(linger=0)
+        self._line.close()
         shutil.rmtree(self._folder, onerror=_make_removable)
 
     def run(self, source: str, deadline: float) -> list[NotebookNode]:
@@ -107,22 +118,61 @@ class Kernel:
         return outputs.cells
 
     def begin(self, code: str) -> None:
-        """Starts code that makes input requests; then take turns with `heard` and `say`."""
+        """Starts code that talks over the line; then take turns with `heard` and `say`."""
+        with contextlib.suppress(OSError):
+            self._line.recv(PIECE)  # what was sent unasked
+        self._incoming = Incoming(plain.MAX_CHARS)
+        self._poller.register(self._line.fileno(), zmq.POLLIN)
         self._request = self._send(code, silent=True)
 
     def heard(self, deadline: float) -> Any:
-        """The next request of the code that `begin` started. Raises Ended, KernelStopped, plain.PlainError."""
+        """What the code that `begin` started says next. Raises Ended, KernelStopped, plain.PlainError."""
         while True:
+            try:
+                text = self._incoming.text()
+            except TooLong as error:
+                raise plain.PlainError(str(error)) from None
+            if text is not None:
+                if text.count(",") > MAX_PARTS:
+                    raise KernelStopped(TOO_MUCH)
+                return plain.decode(text)
             channel, message = self._receive(deadline)
-            if channel == "stdin":
-                return plain.decode(content_of(message, "prompt", str, ""))
-            if channel == "shell":
+            if channel == "line":
+                self._read_line()
+            elif channel == "shell":
+                self._leave_line()
                 name, text = (content_of(message, key, str, "") for key in ("ename", "evalue"))
                 raise Ended(name[:80] or "nothing", text[:2000])
 
-    def say(self, value: Any) -> None:
-        """Answers the request that was heard last."""
-        self._session.send(self._sockets["stdin"], "input_reply", {"value": plain.encode(value), "status": "ok"})
+    def say(self, text: str, deadline: float) -> None:
+        """Answers what was heard last. Raises KernelStopped where the kernel does not take the answer in time."""
+        left = memoryview(packed(text))
+        while left:
+            try:
+                left = left[self._line.send(left):]
+            except BlockingIOError:
+                if deadline < monotonic():
+                    raise KernelStopped(TOO_LONG) from None
+                self._watch()
+                select.select([], [self._line], [], WATCH_SECONDS)
+            except OSError:
+                return  # nobody reads any more: what is heard next tells why
+
+    def _read_line(self) -> None:
+        try:
+            piece = self._line.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if piece:
+            self._incoming.add(piece)
+        else:
+            self._leave_line()  # closed, by the learner's code or with the kernel
+
+    def _leave_line(self) -> None:
+        if self._line.fileno() in self._poller:
+            self._poller.unregister(self._line.fileno())
 
     def _write_connection(self, inside: str) -> None:
         connection = {"transport": "ipc", "ip": f"{inside}/ipc", "key": self._session.key.decode(),
@@ -131,33 +181,32 @@ class Kernel:
 
     def _connect(self, launcher: Launcher, deadline: float) -> None:
         self._poller = zmq.Poller()
-        for channel, kind, size in (("shell", zmq.DEALER, 16 * 2**20), ("iopub", zmq.SUB, 32 * 2**20),
-                                    ("stdin", zmq.DEALER, 2 * plain.MAX_CHARS)):
-            socket = self._sockets[channel] = self._context.socket(kind)
-            socket.set(zmq.LINGER, 0)
-            socket.set(zmq.MAXMSGSIZE, size)
-            socket.set(zmq.RCVHWM, 100)
-            socket.set(zmq.IDENTITY, self._session.bsession)
+        for channel, kind, size in (("shell", zmq.DEALER, 16 * 2**20), ("iopub", zmq.SUB, 32 * 2**20)):
+            one = self._sockets[channel] = self._context.socket(kind)
+            one.set(zmq.LINGER, 0)
+            one.set(zmq.MAXMSGSIZE, size)
+            one.set(zmq.RCVHWM, 100)
+            one.set(zmq.IDENTITY, self._session.bsession)
             if kind == zmq.SUB:
-                socket.set(zmq.SUBSCRIBE, b"")
-            self._poller.register(socket, zmq.POLLIN)
-        names = {socket: channel for channel, socket in self._sockets.items()}
+                one.set(zmq.SUBSCRIBE, b"")
+            self._poller.register(one, zmq.POLLIN)
+        names = {one: channel for channel, one in self._sockets.items()}
         self._names = names
         while not all((self._folder / f"ipc-{port}").exists() for port in PORTS.values()):
             self._still_starting(launcher, deadline)
             self._poller.poll(2)
-        for channel, socket in self._sockets.items():
-            socket.connect(f"ipc://{self._folder}/ipc-{PORTS[channel + '_port']}")
+        for channel, one in self._sockets.items():
+            one.connect(f"ipc://{self._folder}/ipc-{PORTS[channel + '_port']}")
             # From here on the learner's code could put another socket in this one's place.
-            socket.set(zmq.RECONNECT_IVL, -1)
+            one.set(zmq.RECONNECT_IVL, -1)
         missing = {"shell", "iopub"}
         while missing:  # the subscription takes effect a moment after the connection
             self._still_starting(launcher, deadline)
             if "iopub" in missing:
                 self._session.send(self._sockets["shell"], "kernel_info_request", {})
-            for socket, _ in self._poller.poll(20):
-                socket.recv_multipart()
-                missing.discard(names[socket])
+            for one, _ in self._poller.poll(20):
+                one.recv_multipart()
+                missing.discard(names[one])
 
     def _still_starting(self, launcher: Launcher, deadline: float) -> None:
         if self._process.poll() is not None:
@@ -167,7 +216,7 @@ class Kernel:
 
     def _send(self, code: str, silent: bool) -> str:
         content = {"code": code, "silent": silent, "store_history": not silent, "user_expressions": {},
-                   "allow_stdin": silent, "stop_on_error": False}
+                   "allow_stdin": False, "stop_on_error": False}
         self._received = 0
         return self._session.send(self._sockets["shell"], "execute_request", content)["header"]["msg_id"]
 
@@ -175,7 +224,7 @@ class Kernel:
         """The next message that belongs to the current request, with its channel. Raises KernelStopped."""
         while True:
             if deadline < monotonic():
-                raise KernelStopped("Your code took longer than its time limit.")
+                raise KernelStopped(TOO_LONG)
             ready = self._poller.poll(1000 * WATCH_SECONDS)
             self._watch()
             if not ready:
@@ -183,10 +232,12 @@ class Kernel:
                     raise KernelStopped("Your code ended the process in which it ran: a crash, an exit, or too much "
                                         "memory or time.")
                 continue
+            if ready[0][0] == self._line.fileno():
+                return "line", {}
             channel, frames = self._names[ready[0][0]], ready[0][0].recv_multipart()
             self._received += sum(map(len, frames)) if channel == "iopub" else 0
             if self._received > self._limits.output or sum(frame.count(b",") for frame in frames) > MAX_PARTS:
-                raise KernelStopped("Your code wrote too much output.")
+                raise KernelStopped(TOO_MUCH)
             message = self._parse(frames)
             if message and message["parent_header"].get("msg_id") == self._request:
                 return channel, message

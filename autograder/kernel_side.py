@@ -1,7 +1,7 @@
 """What runs in the learner's kernel during a check: it takes payloads from the judge and calls the adapter.
 
 The judge believes nothing that comes from here: the learner's code shares this process and may forge every word.
-Messages travel as Jupyter's input requests (to the judge) and input replies (from it), as `plain` text:
+Messages travel over the `line`, as `plain` text:
 
     kernel: {"kind": "ready" | "answer" | "error" | "ask" | "refused", ...}
     judge:  {"payload": ...} for the next call, {"answer": ...} or {"refused": why} to a question, None at the end
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from autograder import plain
+from autograder import line, plain
 from autograder.checking import LearnerError, direct_call
 
 
@@ -25,16 +25,9 @@ def serve(adapters: str, exercise: str) -> None:
     """Answers the calls of one check with the function `exercise` of the file `adapters`, until told to stop."""
     from IPython import get_ipython
 
-    shell = get_ipython()
-    kernel, parent = shell.kernel, shell.kernel.get_parent("shell")
-    judge = parent["header"]["session"].encode()  # its name at the socket
-
     def exchange(message: dict) -> Any:
-        # What kernel.raw_input does, but without its flush of stdout and stderr, which takes longer than all the rest.
-        request = {"prompt": plain.encode(message), "password": False}
-        kernel.session.send(kernel.stdin_socket, "input_request", request, parent, ident=judge)
-        kernel.stdin_socket.poll()
-        return plain.decode(kernel.session.recv(kernel.stdin_socket)[1]["content"]["value"])
+        line.of_this_kernel.send(plain.encode(message))
+        return plain.decode(line.of_this_kernel.receive())
 
     def ask(question: dict) -> dict:
         reply = exchange({"kind": "ask", "question": question})
@@ -43,7 +36,7 @@ def serve(adapters: str, exercise: str) -> None:
         return reply["answer"]
 
     message: dict = {"kind": "ready"}
-    call = direct_call(getattr(adapters_at(adapters), exercise), shell.user_ns)
+    call = direct_call(getattr(adapters_at(adapters), exercise), get_ipython().user_ns)
     while (task := exchange(message)) is not None:
         message = _answer(call, task["payload"], ask)
 

@@ -11,9 +11,15 @@ from collections.abc import Mapping
 KERNEL_FILE = "kernel.json"  # in the kernel's folder: where its sockets lie
 
 
-def start(folder: str, limits: Mapping[str, int]) -> None:
-    """Becomes the kernel whose connection file lies in `folder`; returns when the kernel ends."""
+def start(folder: str, limits: Mapping[str, int], number: int) -> None:
+    """Becomes the kernel whose connection file lies in `folder`; returns when the kernel ends.
+
+    `number` is the file descriptor of its end of the line to the judge.
+    """
+    from autograder import line
     from autograder.limits import Limits
+
+    line.of_this_kernel = line.Line(number)
 
     # ipykernel imports its debugger, which would write three lines about itself.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
@@ -29,4 +35,4 @@ def start(folder: str, limits: Mapping[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    start(sys.argv[1], json.loads(sys.argv[2]))
+    start(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]))

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,8 @@ import psutil
 from autograder.course import REPOSITORY, Course
 from autograder.limits import Limits
 
-INSIDE = ("__init__.py", "checking.py", "kernel_app.py", "kernel_side.py", "kernel_start.py", "limits.py", "plain.py",
-          "zygote.py")
+INSIDE = ("__init__.py", "checking.py", "kernel_app.py", "kernel_side.py", "kernel_start.py", "limits.py", "line.py",
+          "plain.py", "zygote.py")
 HOME, COURSE, KERNEL, KERNELS = "/home/learner", "/course", "/kernel", "/kernels"
 USER = 1000
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sbin", "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache",
@@ -172,10 +173,11 @@ class Sandbox:
         """The kernel's name for the course's adapters."""
         return f"{COURSE}/adapters"
 
-    def launch(self, folder: Path, limits: Limits) -> Processes:
-        """Starts the kernel whose connection file lies in `folder`."""
-        start = [sys.executable, "-m", "autograder.kernel_start", KERNEL, json.dumps(limits.as_dict())]
-        return Processes(command(self._course, folder, KERNEL, limits, start, "--disable-userns"))
+    def launch(self, folder: Path, limits: Limits, line: socket.socket) -> Processes:
+        """Starts the kernel whose connection file lies in `folder`, with its end of the line."""
+        start = _start(KERNEL, limits, line)
+        return Processes(command(self._course, folder, KERNEL, limits, start, "--disable-userns"),
+                         pass_fds=[line.fileno()])
 
     def story(self, process: Processes) -> str:
         """What a process that did not come up wrote about it."""
@@ -196,10 +198,14 @@ class NoSandbox(Sandbox):
         """The kernel's name for the course's adapters."""
         return str(self._course.grading / "adapters")
 
-    def launch(self, folder: Path, limits: Limits) -> Processes:
-        """Starts the kernel whose connection file lies in `folder`."""
-        start = [sys.executable, "-m", "autograder.kernel_start", str(folder), json.dumps(limits.as_dict())]
+    def launch(self, folder: Path, limits: Limits, line: socket.socket) -> Processes:
+        """Starts the kernel whose connection file lies in `folder`, with its end of the line."""
         work = folder / "work"
         work.mkdir()
         keep = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_THREADS") or "NBGRADER" in name}
-        return Processes(start, cwd=work, env=os.environ | keep | {"PYTHONPATH": str(REPOSITORY)})
+        return Processes(_start(str(folder), limits, line), cwd=work, pass_fds=[line.fileno()],
+                         env=os.environ | keep | {"PYTHONPATH": str(REPOSITORY)})
+
+
+def _start(folder: str, limits: Limits, line: socket.socket) -> list[str]:
+    return [sys.executable, "-m", "autograder.kernel_start", folder, json.dumps(limits.as_dict()), str(line.fileno())]

@@ -30,9 +30,10 @@ class Talk:
         """As checking.Call says. All calls of a check together have the time of one cell."""
         if self._stop:
             raise self._stop
+        task = plain.encode({"payload": payload})
         try:
             with self._kernels as kernel:
-                return self._exchange(kernel, plain.decode(plain.encode(payload)), answer)
+                return self._exchange(kernel, task, answer)
         except KernelStopped as stop:
             self._stop, self._is_open = Stopped("Stopped", str(stop)), False
             raise self._stop from None
@@ -43,7 +44,7 @@ class Talk:
             raise LearnerError(*end.args) from None
         except plain.PlainError as error:
             self._kernels.close()  # nothing that such a kernel sends can be made sense of
-            self._stop = Stopped("PlainError", f"Your code asked for input, or sent what is no answer: {error}")
+            self._stop = Stopped("PlainError", f"Your code sent what is no answer: {error}")
             raise self._stop from None
 
     def close(self) -> None:
@@ -52,22 +53,22 @@ class Talk:
             return
         try:
             with self._kernels as kernel:
-                kernel.say(None)
-                kernel.heard(monotonic() + 10)
+                kernel.say(plain.encode(None), until := monotonic() + 10)
+                kernel.heard(until)
             self._kernels.close()  # it asks for more, so it is not what we started
         except Ended:
             pass
         except (KernelStopped, plain.PlainError):
             self._kernels.close()
 
-    def _exchange(self, kernel: Kernel, payload: dict, answer: Callable[[dict], dict] | None) -> dict:
+    def _exchange(self, kernel: Kernel, task: str, answer: Callable[[dict], dict] | None) -> dict:
         refused: Exception | None = None
         if not self._is_open:
             self._until = self._until or self._kernels.until()
             kernel.begin(self._code)
             self._hear(kernel, "ready")
             self._is_open = True
-        kernel.say({"payload": payload})
+        kernel.say(task, self._until)
         while True:
             message = self._hear(kernel, "answer", "error", "ask", "refused")
             kind = message["kind"]
@@ -75,10 +76,11 @@ class Talk:
                 try:
                     if answer is None:
                         raise TypeError("the adapter asked a question, but the check gave no `answer`")
-                    kernel.say({"answer": answer(message.get("question"))})
+                    reply = plain.encode({"answer": answer(message.get("question"))})
                 except Exception as error:
                     refused = refused or error
-                    kernel.say({"refused": str(error)[:checking.MAX_MESSAGE]})
+                    reply = plain.encode({"refused": str(error)[:checking.MAX_MESSAGE]})
+                kernel.say(reply, self._until)
             elif refused:
                 raise refused
             elif kind == "answer":

@@ -90,14 +90,15 @@ class WarmSandbox(sandbox.Sandbox):
     def __init__(self, course: Course, address: str) -> None:
         self._course, self._address = course, address
 
-    def launch(self, folder: Path, limits: Limits) -> Any:
-        """Has the kernel forked whose connection file lies in `folder`."""
+    def launch(self, folder: Path, limits: Limits, line: socket.socket) -> Any:
+        """Has the kernel forked whose connection file lies in `folder`, with its end of the line."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         connection.settimeout(60)  # the first one waits for the zygote's imports
         try:
             connection.connect(self._address)
-            connection.sendall(json.dumps({"folder": folder.name, "limits": limits.as_dict()}).encode())
+            request = json.dumps({"folder": folder.name, "limits": limits.as_dict()}).encode()
+            socket.send_fds(connection, [request], [line.fileno()])
             _, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(struct.calcsize("3i")))
         except OSError:
             ancillary = []
@@ -105,7 +106,7 @@ class WarmSandbox(sandbox.Sandbox):
             if kind == socket.SCM_CREDENTIALS:
                 return Keeper(connection, struct.unpack("3i", data[:12])[0])
         connection.close()
-        return super().launch(folder, limits)  # the zygote is gone, or could not fork: a cold start is as safe
+        return super().launch(folder, limits, line)  # the zygote is gone, or could not fork: a cold start is as safe
 
 
 class Start(contextlib.AbstractContextManager):

@@ -1,8 +1,9 @@
 """Warm start, inside the sandbox: a process that holds torch and forks a kernel, in a sandbox of its own, on request.
 
 The grader's side is `warm.py`. A request is one connection on the listening socket: the grader sends the name of a
-folder and the limits; the keeper of the new kernel answers once (the grader reads its process id from the
-credentials) and lives as long as the kernel. When the grader closes the connection, the kernel is killed.
+folder, the limits and the kernel's end of its line to the judge; the keeper of the new kernel answers once (the grader
+reads its process id from the credentials) and lives as long as the kernel. When the grader closes the connection, the
+kernel is killed.
 Standard library only up to `preload`: nested namespaces are tried before any time is spent.
 """
 
@@ -123,14 +124,16 @@ def _first_use(adapters: str) -> Callable[[], None]:
 def keep(connection: socket.socket) -> None:
     """Starts one kernel in namespaces of its own, and ends with it, or when the grader hangs up."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    request = json.loads(connection.recv(65536))
+    text, [line], _, _ = socket.recv_fds(connection, 65536, 1)
+    request = json.loads(text)
     _call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else an ordinary user may not write this process's uid_map
     isolate(request["folder"], request["limits"]["disk"])
     _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
     kernel = os.fork()
     if kernel == 0:
         connection.close()
-        _leave(become_kernel, request["limits"])
+        _leave(become_kernel, request["limits"], line)
+    os.close(line)
     connection.sendall(b"started")
     ended = os.pidfd_open(kernel)
     select.select([connection, ended], [], [])
@@ -157,7 +160,7 @@ def isolate(folder: str, size: int) -> None:
         out.write("0")  # learners' code has no use for more
 
 
-def become_kernel(limits: dict) -> None:
+def become_kernel(limits: dict, line: int) -> None:
     """Gives up all rights and what the zygote left in memory that should differ, and runs the kernel."""
     _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if _libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV, None):
@@ -170,7 +173,7 @@ def become_kernel(limits: dict) -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    importlib.import_module("autograder.kernel_start").start(KERNEL, limits)
+    importlib.import_module("autograder.kernel_start").start(KERNEL, limits, line)
 
 
 def bound_processes(number: int) -> None:

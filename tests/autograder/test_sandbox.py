@@ -1,5 +1,6 @@
 """The sandbox by itself: what is said where there is none, the cold start, and what is cleaned up."""
 
+import functools
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from time import monotonic
 import psutil
 import pytest
 
-from autograder import sandbox, scratch, warm
+from autograder import sandbox, scratch, warm, zygote
 from autograder.__main__ import main
 from autograder.course import Course
 from autograder.kernel import Kernel, KernelStopped
@@ -53,11 +54,11 @@ def started(course: Course, kind: str, folder: Path) -> tuple[sandbox.Sandbox, l
     """A launcher of this kind, and what has to be closed."""
     if kind == "cold":
         return sandbox.Sandbox(course), []
-    zygote = warm.Zygote(course, folder, Limits())
-    if not zygote.nests():
-        zygote.close()
+    forks = warm.Zygote(course, folder, Limits())
+    if not forks.nests():
+        forks.close()
         pytest.skip("user namespaces do not nest on this machine")
-    return warm.WarmSandbox(course, zygote.address), [zygote]
+    return warm.WarmSandbox(course, forks.address), [forks]
 
 
 @pytest.mark.parametrize("kind", ["cold", "warm"])
@@ -108,6 +109,30 @@ def test_linux_bounds_the_number_of_processes(released_demo: Course, bubblewrap:
     finally:
         kernel.close()
         zygotes[0].close()
+
+
+def test_a_kernel_that_takes_no_answer_is_stopped(released_demo: Course, bubblewrap: str, short: Path) -> None:
+    launcher, zygotes = started(released_demo, "warm", short)
+    kernel = Kernel(launcher, short / "kernels" / "k", Limits())
+    try:
+        kernel.begin("__import__('autograder.line').line.of_this_kernel.send('[1]'); __import__('time').sleep(60)")
+        assert kernel.heard(monotonic() + 60) == [1]
+        kernel.say("small", monotonic() + 60)
+        with pytest.raises(KernelStopped, match="time limit"):
+            kernel.say("x" * 10_000_000, monotonic() + 1)
+    finally:
+        kernel.close()
+        zygotes[0].close()
+
+
+@pytest.mark.parametrize("fails", ["_first_traceback", "_first_figure", "_first_model"])
+def test_kernels_are_forked_whatever_fails_beforehand(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    done = []
+    for name in ("_first_traceback", "_first_figure", "_first_model"):
+        monkeypatch.setattr(zygote, name, functools.partial(done.append, name))
+    monkeypatch.setattr(zygote, fails, lambda: 1 / 0)
+    zygote.warm_up()
+    assert len(done) == 2 and fails not in done
 
 
 @pytest.mark.parametrize("kind", ["cold", "warm"])

@@ -3,17 +3,28 @@
 from tests.autograder.adversarial.kind import ALL, NOTHING, REST, RIGHT, WRONG, Kind
 
 FAILED = "halves: 0 of 3 points."
-NO_ANSWER = "Your code asked for input, or sent what is no answer"
+NO_ANSWER = "Your code sent what is no answer"
+TOO_LONG = "a message may have at most"
 
 
 def _raw(text: str) -> str:
     """A kernel that sends `text` whatever it is asked."""
     return f"""
-from jupyter_client.session import Session
-sent = Session.send
-def send(self, stream, kind, content=None, *more, **named):
-    return sent(self, stream, kind, {{"prompt": {text}}} if kind == "input_request" else content, *more, **named)
-Session.send = send
+from autograder import line
+sent = line.Line.send
+line.Line.send = lambda self, text: sent(self, {text})
+{WRONG}"""
+
+
+def _bytes(sending: str) -> str:
+    """A kernel in which `sending` stands in the place of each message; `end` is the socket."""
+    return f"""
+import time
+from autograder import line
+end = line.of_this_kernel._socket
+def send(self, text):
+    {sending}
+line.Line.send = send
 {WRONG}"""
 
 
@@ -83,7 +94,30 @@ def halves(numbers):
     Kind("raw_deep_json", _raw("'[' * 100000"), NOTHING, NO_ANSWER),
     Kind("raw_not_json", _raw("'mark: 3.0'"), NOTHING, NO_ANSWER),
     Kind("raw_many_parts", _raw("'[' + '0,' * 5_000_000 + '0]'"), NOTHING, "too much output"),
-    Kind("raw_huge", _raw("'x' * 200_000_000"), NOTHING, "time limit"),
+    Kind("raw_huge", _raw("'x' * 200_000_000"), NOTHING, TOO_LONG),
+    Kind("line_length_only", _bytes("end.sendall(b'\\xff' * 4)"), NOTHING, TOO_LONG),
+    Kind("line_half_a_message", _bytes("end.sendall(b'\\0\\0\\0\\x09half')"), NOTHING, "time limit"),
+    Kind("line_dribbles", _bytes("end.sendall(b'\\0\\1\\0\\0')\n    while True: end.send(b' '); time.sleep(0.01)"),
+         NOTHING, "time limit"),
+    Kind("line_no_text", _bytes("end.sendall(b'\\0\\0\\0\\x04\\xff\\xfe\\0\\0')"), NOTHING, NO_ANSWER),
+    Kind("line_flooded", _bytes("[end.send(b'x' * 10**6) for _ in range(10**6)]"), NOTHING, TOO_LONG),
+    Kind("line_closed", _bytes("import os; os.close(end.fileno())"), NOTHING, "0 of 3 points"),
+    Kind("line_closed_at_once", "from autograder import line\nline.of_this_kernel._socket.close()\n" + WRONG, NOTHING,
+         "0 of 3 points"),
+    Kind("line_answered_in_advance", """
+from autograder import line, plain
+for number in range(50):
+    for said in ({"kind": "ready"}, {"kind": "answer", "value": {"halves": [number, 10 * number], "value": "B"}}):
+        line.of_this_kernel.send(plain.encode(said))
+""" + WRONG, REST, FAILED),
+    Kind("line_answered_by_a_thread", """
+import threading
+from autograder import line, plain
+def answer():
+    while True:
+        line.of_this_kernel.send(plain.encode({"kind": "answer", "value": {"halves": [1, 20], "value": "B"}}))
+threading.Thread(target=answer, daemon=True).start()
+""" + WRONG, NOTHING, NO_ANSWER),
     Kind("deep_answer", """
 def halves(numbers):
     answer = []
@@ -102,7 +136,7 @@ class Bomb:
 halves = lambda numbers: [Bomb()]
 """, REST, "got Bomb"),
     Kind("not_a_number", "halves = lambda numbers: [float('nan')] * 2", REST, FAILED),
-    Kind("asks_for_input", "def halves(numbers):\n    return [int(input('mark? '))]", REST, NO_ANSWER),
+    Kind("asks_for_input", "def halves(numbers):\n    return [int(input('mark? '))]", REST, "nobody is there to type"),
     Kind("looks_up_the_stack", """
 def halves(numbers):
     import sys
