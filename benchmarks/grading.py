@@ -3,7 +3,8 @@
 Both are whole commands, start-up included, on copies of the same course and the same submissions of notebook 02,
 interleaved and repeated. Stock nbgrader runs the hidden checks in the learner's kernel, without a sandbox, and writes
 no feedback; ours judges in the grader's process, in a sandbox, and writes feedback too (`feedback` says what stock
-takes for that). The marks of both must be equal, or the benchmark fails. Cells that only measure and draw take the
+takes for that). The marks of both must be equal, or the benchmark fails. Then one worker in this process shows what the
+parts of grading take. Cells that only measure and draw take the
 same seconds on both sides, so they are tagged to be skipped; `--pictures` leaves them in. `--memory` then grades 20
 and 200 untouched notebooks and notes the most memory that the grader, its workers and their kernels held together.
 
@@ -12,6 +13,7 @@ and 200 untouched notebooks and notes the most memory that the grader, its worke
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -20,16 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import nbformat
 import nbgrader
 import psutil
 import torch
 from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
 
-from autograder import grade, release, sources
+from autograder import grade, grade_one, judge, kernel, release, sources, warm
 from autograder.course import REPOSITORY, ROOT_VARIABLE, Course
 
 NOTEBOOK = "02_chunked_prefill"
@@ -65,8 +71,9 @@ def main() -> int:
             if len(found["ours"]) != options.submissions or len({json.dumps(one) for one in found.values()}) != 1:
                 print(f"the marks differ, or submissions are missing: {found}", file=sys.stderr)
                 return 1
+        inside = parts(copy_of_the_course(Path(folder) / "parts"), submissions, options)
         memory = {count: peak_memory(Path(folder), options, count) for count in (20, 200)} if options.memory else {}
-    report(seconds, memory, options)
+    report(seconds, inside, memory, options)
     return 0
 
 
@@ -164,6 +171,57 @@ def peak_memory(folder: Path, options: argparse.Namespace, count: int) -> int:
     return peak
 
 
+def parts(course: Course, submissions: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Median seconds of what grading consists of, by one worker: start-up once a batch, all else for each submission.
+
+    Start-up, imports above all, is the whole command on a folder without submissions. "bookkeeping" is what the others
+    leave: pre-check, nbgrader's own steps, the gradebook, files.
+    """
+    graded: list[dict[str, float]] = []
+
+    def timed_call(name: str, function: Callable, *arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            graded[-1][name] = graded[-1].get(name, 0.0) + time.perf_counter() - start
+
+    def one(function: Callable, *arguments: Any) -> str:
+        graded.append({})
+        return timed_call("whole", function, *arguments)
+
+    with contextlib.ExitStack() as stack:
+        for name, (owner, attribute) in INSIDE.items():
+            function = getattr(owner, attribute)
+
+            @functools.wraps(function)
+            def call(*arguments: Any, _name: str = name, _function: Callable = function, **named: Any) -> Any:
+                return timed_call(_name, _function, *arguments, **named)
+
+            stack.enter_context(mock.patch.object(owner, attribute, call))
+        stack.enter_context(mock.patch.object(grade_one, "grade_one", functools.partial(one, grade_one.grade_one)))
+        start = stack.enter_context(warm.Start(course))
+        grade.grade(submissions, None, course.root / "grades.csv", course, grade.Options(jobs=1), start)
+    for found in graded:
+        found["cells"] -= found["kernel start"]  # the first cell starts it
+        found["bookkeeping"] = found["whole"] - sum(found[name] for name in INSIDE)
+    medians = {name: statistics.median(found[name] for found in graded)
+               for name in (*INSIDE, "bookkeeping", "whole")}
+    (nobody := course.root / "nobody").mkdir()
+    started = [seconds for _ in range(3) for seconds in run_ours(course, nobody, options).values()]
+    return {"start-up, once": statistics.median(started), **medians}
+
+
+# Part -> what is timed for it.
+INSIDE = {
+    "kernel start": (kernel.Kernel, "__init__"),
+    "cells": (judge.Bench, "run"),
+    "checks": (judge.Bench, "judge"),
+    "kernel end": (kernel.Kernel, "close"),
+    "feedback page": (NbGraderAPI, "generate_feedback"),
+}
+
+
 def marks(course: Course, notebook: str) -> dict[str, float]:
     """Student -> mark."""
     with Gradebook(course.database) as gradebook:
@@ -171,8 +229,9 @@ def marks(course: Course, notebook: str) -> dict[str, float]:
                 sorted(gradebook.assignment_submissions(notebook), key=lambda one: one.student.id)}
 
 
-def report(seconds: dict[str, list[float]], memory: dict[int, int], options: argparse.Namespace) -> None:
-    """The table and the JSON."""
+def report(seconds: dict[str, list[float]], inside: dict[str, float], memory: dict[int, int],
+           options: argparse.Namespace) -> None:
+    """The tables and the JSON."""
     medians = {part: statistics.median(values) for part, values in seconds.items()}
     stock = medians["stock: nbgrader autograde"]
     print(f"{options.submissions} submissions of {options.notebook}, {options.jobs} jobs, "
@@ -181,9 +240,13 @@ def report(seconds: dict[str, list[float]], memory: dict[int, int], options: arg
     for part, values in seconds.items():
         print(f"{part:40}{medians[part]:10.1f}{min(values):10.1f}{max(values):10.1f}"
               f"{medians[part] / options.submissions:14.2f}{stock / medians[part]:11.1f}x")
+    print("\nparts, by one worker; each but the first for every submission")
+    for part, value in inside.items():
+        print(f"{part:40}{value:10.3f}")
     for count, peak in memory.items():
         print(f"memory at {count} submissions: {peak / 2**20:.0f} MiB at most")
     result = {"date": date.today().isoformat(), "seconds": seconds, "medians": medians,
+              "parts": inside,
               "submissions": options.submissions, "jobs": options.jobs,
               "notebook": options.notebook, "peak_memory": memory, "pictures": options.pictures,
               "cores": len(os.sched_getaffinity(0)), "python": platform.python_version(),

@@ -1,5 +1,6 @@
 """The benchmarks run, fail where work did not happen, and their page is what their results give."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import readme
+from benchmarks import grading, readme
 from benchmarks.engine import Bench, by_figure, figures, lengths, median_step
 from benchmarks.measure import interleaved, ratio, summary
 from benchmarks.simulator import simulate
@@ -107,3 +108,13 @@ def test_the_page_is_what_the_results_give(repository: Path) -> None:
     assert page == readme.render(repository / "benchmarks" / "results"), "run `python -m benchmarks.readme`"
     for title in ("The engine, on a CPU", "The simulated executor", "Start-up", "Capacity on the simulated Yi-34B"):
         assert f"## {title}" in page
+
+
+def test_the_parts_of_grading_add_up(tmp_path: Path, bubblewrap: str) -> None:
+    course = grading.copy_of_the_course(tmp_path / "course")
+    submissions = grading.write_submissions(tmp_path / "submissions", "00_start_here", 1)
+    found = grading.parts(course, submissions, argparse.Namespace(jobs=1))
+    assert list(grading.marks(course, "00_start_here")) == ["student_000"]
+    inside = {name: seconds for name, seconds in found.items() if name not in ("start-up, once", "whole")}
+    assert set(inside) == {*grading.INSIDE, "bookkeeping"} and min(inside.values()) >= 0
+    assert sum(inside.values()) == pytest.approx(found["whole"])
