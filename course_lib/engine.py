@@ -50,7 +50,10 @@ class ModelExecutor:
     def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
         """One forward pass over the whole batch, timed until the device is done. A preempted request's cache is
         dropped first. RuntimeError when a request and its cache disagree about `num_computed_tokens`."""
-        scheduled = _scheduled(output, requests)
+        try:
+            scheduled = [(requests[name], num_tokens) for name, num_tokens in output.num_scheduled_tokens.items()]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _unknown(output, requests, error) from None
         for request_id in output.preempted_req_ids:
             self.release(request_id)
         batch = [self._chunk(request, num_tokens) for request, num_tokens in scheduled]
@@ -88,7 +91,11 @@ class SimulatedExecutor:
 
     def execute(self, output: SchedulerOutput, requests: Mapping[str, Request]) -> Execution:
         """The duration of the planned iteration."""
-        spans = [(request.num_computed_tokens, num_tokens) for request, num_tokens in _scheduled(output, requests)]
+        try:
+            spans = [(requests[name].num_computed_tokens, num_tokens)
+                     for name, num_tokens in output.num_scheduled_tokens.items()]
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _unknown(output, requests, error) from None
         return Execution(dict.fromkeys(output.num_scheduled_tokens, 0), self.seconds(spans))
 
     def release(self, request_id: str) -> None:
@@ -117,8 +124,8 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
     active: dict[str, Request] = {}
     iterations: list[Iteration] = []
     clock = 0.0
-    while arrivals or scheduler.has_unfinished_requests():
-        if not scheduler.has_unfinished_requests():
+    while (is_busy := scheduler.has_unfinished_requests()) or arrivals:
+        if not is_busy:
             clock = max(clock, arrivals[0].arrival_time)
         while arrivals and arrivals[0].arrival_time <= clock:
             request = arrivals.popleft()
@@ -150,14 +157,11 @@ def run(scheduler: Scheduler, requests: Iterable[Request], executor: Executor) -
     return Trace(infos, tuple(iterations))
 
 
-def _scheduled(output: SchedulerOutput, requests: Mapping[str, Request]) -> list[tuple[Request, int]]:
-    """Pairs of the scheduled requests and their numbers of tokens, in the plan's order."""
-    try:
-        return [(requests[request_id], num_tokens) for request_id, num_tokens in output.num_scheduled_tokens.items()]
-    except (AttributeError, KeyError, TypeError) as error:
-        check_type("output", output, SchedulerOutput, "a SchedulerOutput")
-        check_type("requests", requests, Mapping, "a dict from request id to Request")
-        raise KeyError(f"the plan names {error}, and `requests` only has {list(requests)}") from None
+def _unknown(output: SchedulerOutput, requests: Mapping[str, Request], error: Exception) -> KeyError:
+    """What to raise where a plan and the requests do not fit."""
+    check_type("output", output, SchedulerOutput, "a SchedulerOutput")
+    check_type("requests", requests, Mapping, "a dict from request id to Request")
+    return KeyError(f"the plan names {error}, and `requests` only has {list(requests)}")
 
 
 def _checked_work(output: SchedulerOutput, running: list[Request]) -> tuple[Work, ...]:
