@@ -62,6 +62,8 @@ ELSEWHERE = {
     "make lab PORT=8899 BROWSER=no TOKEN=secret": LAB,
     "make solutions": "tests/autograder/test_release.py::test_solved_notebooks_run_and_become_pages",
     "make grade SUBMISSIONS=download.zip": "tests/autograder/test_submissions.py::test_a_download_of_canvas",
+    "make grade SUBMISSIONS=autograder/submitted":
+        "tests/autograder/test_regrade.py::test_what_was_collected_is_kept",
     **{f"nbgrader {command} 02_chunked_prefill": STOCK
        for command in ("generate_assignment", "release_assignment", "autograde", "generate_feedback")},
     "nbgrader generate_feedback 02_chunked_prefill --force": STOCK,
