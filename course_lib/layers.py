@@ -81,8 +81,8 @@ class Span:
 
 @dataclass
 class PreparedSpan(Span):
-    """A span whose views into the cache are made once for all layers: a batch of decode steps is small work, and making
-    them in every layer would be a good part of it."""
+    """A span whose views into the cache are made once for all layers: where decode steps ride along with a chunk,
+    making them in every layer would be a good part of their work."""
 
     def __post_init__(self) -> None:
         self.places = self.cache.places(self.num_rows)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from course_lib.decode_step import DecodeStep
 from course_lib.kv_cache import KVCache
 from course_lib.layers import Layer, ModelConfig, PreparedSpan, RMSNorm, Span
 from course_lib.model_input import checked_positions_and_mask, checked_token_ids
@@ -46,6 +47,7 @@ class ToyTransformer(nn.Module):
         device = check_device(device)
         super().__init__()
         self.config = config
+        self._prepared: DecodeStep | None = None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
             torch.manual_seed(seed)
             self.model = Decoder(config)
@@ -76,7 +78,8 @@ class ToyTransformer(nn.Module):
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[SequenceChunk]) -> Tensor:
-        """One iteration over prefill chunks and decode tokens together.
+        """One iteration over prefill chunks and decode tokens together; decode tokens alone take the straight way of
+        `decode_step.py`.
 
         Each chunk's tokens follow those already in its cache, and are in the cache afterwards. Returns the
         next-token logits of each chunk's last token, (len(batch), vocab_size). Bad input raises ValueError
@@ -85,6 +88,9 @@ class ToyTransformer(nn.Module):
         batch = checked_list("batch", batch, SequenceChunk, "SequenceChunks")
         caches = [chunk.cache for chunk in batch]
         token_ids, lengths = checked_token_ids([chunk.token_ids for chunk in batch], caches, self.config)
+        if max(lengths) == 1:
+            positions = torch.tensor([cache.num_computed_tokens for cache in caches], device=self.device)
+            return self._decode_step()(token_ids.to(self.device), positions, caches)
         positions, spans = [], []
         for cache, length in zip(caches, lengths, strict=True):
             start, end = cache.num_computed_tokens, cache.num_computed_tokens + length
@@ -122,6 +128,11 @@ class ToyTransformer(nn.Module):
     def rotary_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin of these positions' angles, each (num_tokens, 1, head_dim): the same for every head."""
         return self.rotary[positions].to(self.lm_head.weight.dtype).unbind(1)
+
+    def _decode_step(self) -> DecodeStep:
+        if self._prepared is None or self._prepared.places != self._prepared.current_places():
+            self._prepared = DecodeStep(self)
+        return self._prepared
 
     def _run(self, token_ids: Tensor, positions: Tensor, spans: list[Span]) -> Tensor:
         hidden = self.model.embed_tokens(token_ids)

@@ -1,0 +1,83 @@
+"""Decode steps that are computed straight through equal what the layers compute, whatever happened to the weights."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.kv_cache import CacheFullError, KVCache
+from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
+from tests.course_lib.test_model import CONFIG, computed, make_model, random_ids
+from tests.course_lib.test_packed import CHANGES, write
+
+EXACT = {"atol": 1e-5, "rtol": 1e-5}
+CONFIGS = {
+    "grouped": CONFIG, "one head a group": replace(CONFIG, num_key_value_heads=8),
+    "one key-value head": replace(CONFIG, num_key_value_heads=1),
+    "tied": replace(CONFIG, tie_word_embeddings=True), "one layer": replace(CONFIG, num_hidden_layers=1),
+}
+
+
+def by_the_layers(model: ToyTransformer, tokens: list[int], caches: list[KVCache]) -> torch.Tensor:
+    """The same step by the layers, one sequence after another."""
+    rows = []
+    for token, cache in zip(tokens, caches, strict=True):
+        start = cache.num_computed_tokens
+        mask = torch.ones(1, start + 1, dtype=torch.bool)
+        rows.append(model.forward_chunk([token], torch.tensor([start]), mask, cache))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_step_equals_the_layers(config: ModelConfig, batch_size: int) -> None:
+    model = make_model(config)
+    caches = [computed(model, random_ids(7 * number, seed=number)) for number in range(batch_size)]
+    others = copy.deepcopy(caches)
+    for step in range(3):
+        tokens = random_ids(batch_size, seed=50 + step)
+        got = model([SequenceChunk([token], cache) for token, cache in zip(tokens, caches, strict=True)])
+        torch.testing.assert_close(got, by_the_layers(model, tokens, others), **EXACT)
+    for cache, other in zip(caches, others, strict=True):
+        assert cache.num_computed_tokens == other.num_computed_tokens
+        torch.testing.assert_close(cache.storage, other.storage, **EXACT)
+
+
+def test_no_layer_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    cache = computed(model, random_ids(5))
+    monkeypatch.setattr(nn.Module, "__call__", None)
+    assert model.forward([SequenceChunk([1], cache)]).shape == (1, CONFIG.vocab_size)
+
+
+WEIGHTS = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
+WEIGHTS += [f"model.layers.1.{name}.weight" for name in (
+    "input_layernorm", "post_attention_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+    "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")]
+
+
+def decoded(model: ToyTransformer) -> torch.Tensor:
+    """Logits of a decode step behind tokens that this model computed."""
+    return model([SequenceChunk([4], computed(model, [1, 2, 3]))])
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_weight_is_in_the_step(change, name: str) -> None:
+    model, fresh = make_model(), make_model()
+    before = decoded(model)
+    changed = change(model, name)
+    got = decoded(changed)
+    torch.testing.assert_close(got, decoded(write(fresh, name)), atol=1e-4, rtol=1e-4)
+    assert (got - before).abs().max() > 1e-3
+
+
+def test_a_full_cache_is_refused_before_anything_is_written() -> None:
+    model = make_model()
+    roomy, full = computed(model, random_ids(5)), computed(model, random_ids(6), room=0)
+    before = roomy.storage.clone()
+    with pytest.raises(CacheFullError):
+        model([SequenceChunk([1], roomy), SequenceChunk([2], full)])
+    assert torch.equal(roomy.storage, before) and roomy.num_computed_tokens == 5
