@@ -26,5 +26,6 @@ class Stream(OutStream):
 
     def flush(self) -> None:
         """Sends what was written, if there is any that is not under way; what is sent later follows it in any case."""
-        if self._flush_pending or self._subprocess_flush_pending:
+        # An ipykernel that does not tell has to be asked.
+        if getattr(self, "_flush_pending", True) or getattr(self, "_subprocess_flush_pending", True):
             super().flush()
