@@ -7,6 +7,7 @@ the kernel is replaced, and the earlier cells run again in the new one.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import random
@@ -23,7 +24,7 @@ from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from traitlets import Bool, Dict, Integer, Unicode
 
-from autograder import checking, exercises, sandbox, scratch, sources, verdicts, warm
+from autograder import checking, exercises, outputs, sandbox, scratch, sources, verdicts, warm
 from autograder.checking import Result
 from autograder.course import Course
 from autograder.kernel import KernelStopped, Launcher
@@ -112,10 +113,12 @@ class Bench:
         exercise, points = exercises.of_check(sources.grade_id(cell)), float(cell.metadata.nbgrader.points)
         try:
             result = self._result(exercise)
+            result = dataclasses.replace(result, message=outputs.storable(result.message))
         except KernelStartError:
             raise  # the machine's doing: the submission has failed, with this reason
         except Exception:
-            story = f"the hidden check {self._notebook}/{exercise} broke down:\n{traceback.format_exc()}"
+            story = outputs.storable(
+                f"the hidden check {self._notebook}/{exercise} broke down:\n{traceback.format_exc()}")
             crash = checking.CheckCrashed(story)
             return [new_output("error", ename="CheckCrashed", evalue=story, traceback=crash._render_traceback_())]
         mark = new_output("execute_result", data={"text/plain": repr(checking.points(result, points))},

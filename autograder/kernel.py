@@ -10,10 +10,11 @@ import select
 import shutil
 import uuid
 from pathlib import Path
-from socket import socket, socketpair
+from socket import AF_UNIX, socket, socketpair
 from time import monotonic
 from typing import Any, Protocol
 
+import psutil
 import zmq
 from jupyter_client.session import Session
 from nbformat import NotebookNode
@@ -26,10 +27,13 @@ from autograder.outputs import Outputs, content_of, is_idle
 from autograder.sandbox import KernelStartError
 
 PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-MAX_PARTS = 4_000_000  # commas in a message: a short text can decode to gigabytes of small objects
+MAX_PARTS = 4_000_000  # of a message: a short text can decode to gigabytes of small objects
+MAX_GROWTH = 512 * 2**20  # bytes that this process may grow by while it listens to a cell: messages may be endless
 WATCH_SECONDS = 0.4  # between two looks at what a kernel uses
+GRACE_SECONDS = 5  # for what a cell still has to say after its reply
 TOO_LONG = "Your code took longer than its time limit."
 TOO_MUCH = "Your code wrote too much output."
+ENDED = "Your code ended the process in which it ran: a crash, an exit, or too much memory or time."
 
 
 class KernelStopped(Exception):
@@ -71,7 +75,7 @@ class Kernel:
         self._folder, self._limits = folder, limits
         self._context = zmq.Context.instance()
         self._session = Session(key=uuid.uuid4().hex.encode())
-        self._watched = 0.0
+        self._watched, self._resident = 0.0, 0
         self._request = ""
         folder.mkdir(mode=0o700)
         self._write_connection(launcher.inside(folder))
@@ -79,7 +83,12 @@ class Kernel:
         self._line, theirs = socketpair()
         self._line.setblocking(False)
         with theirs:
-            self._process = launcher.launch(folder, limits, theirs)
+            try:
+                self._process = launcher.launch(folder, limits, theirs)
+            except BaseException:
+                self._line.close()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         self._sockets: dict[str, zmq.Socket] = {}
         try:
             self._connect(launcher, monotonic() + startup_timeout)
@@ -103,7 +112,7 @@ class Kernel:
         replied = idle = False
         while not (replied and idle):
             try:
-                channel, message = self._receive(monotonic() + 5 if replied else deadline)
+                channel, message = self._receive(deadline)
             except KernelStopped:
                 if replied:  # a message over the socket's limit closed it, and later output would be missed too
                     raise KernelStopped("Your code wrote too much output at once.") from None
@@ -112,8 +121,10 @@ class Kernel:
                 idle = idle or is_idle(message)
                 outputs.add(message)
             elif channel == "shell":
-                replied = True
-                if any(one.get("source") == "ask_exit" for one in content_of(message, "payload", list, [])):
+                if not replied:  # once: the learner's code may send replies of its own
+                    replied, deadline = True, monotonic() + GRACE_SECONDS
+                if any(isinstance(one, dict) and one.get("source") == "ask_exit"
+                       for one in content_of(message, "payload", list, [])):
                     raise KernelStopped("Your code ended its own process (exit or quit).")
         return outputs.cells
 
@@ -128,12 +139,14 @@ class Kernel:
     def heard(self, deadline: float) -> Any:
         """What the code that `begin` started says next. Raises Ended, KernelStopped, plain.PlainError."""
         while True:
+            if deadline < monotonic():  # here too: of what is there already, a thousand texts may be whole
+                raise KernelStopped(TOO_LONG)
             try:
                 text = self._incoming.text()
             except TooLong as error:
                 raise plain.PlainError(str(error)) from None
             if text is not None:
-                if text.count(",") > MAX_PARTS:
+                if sum(map(text.count, ",:[{")) > MAX_PARTS:
                     raise KernelStopped(TOO_MUCH)
                 return plain.decode(text)
             channel, message = self._receive(deadline)
@@ -146,7 +159,8 @@ class Kernel:
 
     def say(self, text: str, deadline: float) -> None:
         """Answers what was heard last. Raises KernelStopped where the kernel does not take the answer in time."""
-        left = memoryview(packed(text))
+        left, room = memoryview(packed(text)), select.poll()
+        room.register(self._line, select.POLLOUT)
         while left:
             try:
                 left = left[self._line.send(left):]
@@ -154,7 +168,7 @@ class Kernel:
                 if deadline < monotonic():
                     raise KernelStopped(TOO_LONG) from None
                 self._watch()
-                select.select([], [self._line], [], WATCH_SECONDS)
+                room.poll(1000 * WATCH_SECONDS)
             except OSError:
                 return  # nobody reads any more: what is heard next tells why
 
@@ -186,19 +200,20 @@ class Kernel:
             one.set(zmq.LINGER, 0)
             one.set(zmq.MAXMSGSIZE, size)
             one.set(zmq.RCVHWM, 100)
+            one.set(zmq.SNDTIMEO, 1000 * GRACE_SECONDS)
+            # Once connected, never again: the learner's code could put another socket in this one's place.
+            one.set(zmq.RECONNECT_IVL, -1)
             one.set(zmq.IDENTITY, self._session.bsession)
             if kind == zmq.SUB:
                 one.set(zmq.SUBSCRIBE, b"")
             self._poller.register(one, zmq.POLLIN)
         names = {one: channel for channel, one in self._sockets.items()}
         self._names = names
-        while not all((self._folder / f"ipc-{port}").exists() for port in PORTS.values()):
+        while not all(_listens(self._folder / f"ipc-{port}") for port in PORTS.values()):
             self._still_starting(launcher, deadline)
             self._poller.poll(2)
         for channel, one in self._sockets.items():
             one.connect(f"ipc://{self._folder}/ipc-{PORTS[channel + '_port']}")
-            # From here on the learner's code could put another socket in this one's place.
-            one.set(zmq.RECONNECT_IVL, -1)
         missing = {"shell", "iopub"}
         while missing:  # the subscription takes effect a moment after the connection
             self._still_starting(launcher, deadline)
@@ -217,8 +232,11 @@ class Kernel:
     def _send(self, code: str, silent: bool) -> str:
         content = {"code": code, "silent": silent, "store_history": not silent, "user_expressions": {},
                    "allow_stdin": False, "stop_on_error": False}
-        self._received = 0
-        return self._session.send(self._sockets["shell"], "execute_request", content)["header"]["msg_id"]
+        self._received, self._resident = 0, psutil.Process().memory_info().rss
+        try:
+            return self._session.send(self._sockets["shell"], "execute_request", content)["header"]["msg_id"]
+        except zmq.Again:
+            raise KernelStopped(ENDED) from None
 
     def _receive(self, deadline: float) -> tuple[str, dict]:
         """The next message that belongs to the current request, with its channel. Raises KernelStopped."""
@@ -229,14 +247,14 @@ class Kernel:
             self._watch()
             if not ready:
                 if self._process.poll() is not None:
-                    raise KernelStopped("Your code ended the process in which it ran: a crash, an exit, or too much "
-                                        "memory or time.")
+                    raise KernelStopped(ENDED)
                 continue
             if ready[0][0] == self._line.fileno():
                 return "line", {}
             channel, frames = self._names[ready[0][0]], ready[0][0].recv_multipart()
             self._received += sum(map(len, frames)) if channel == "iopub" else 0
-            if self._received > self._limits.output or sum(frame.count(b",") for frame in frames) > MAX_PARTS:
+            num_parts = sum(frame.count(mark) for frame in frames for mark in (b",", b":", b"[", b"{"))
+            if self._received > self._limits.output or num_parts > MAX_PARTS:
                 raise KernelStopped(TOO_MUCH)
             message = self._parse(frames)
             if message and message["parent_header"].get("msg_id") == self._request:
@@ -248,6 +266,8 @@ class Kernel:
             self._watched = monotonic()
             if story := self._limits.overrun(self._process.pid, self._folder):
                 raise KernelStopped(story)
+            if psutil.Process().memory_info().rss > self._resident + MAX_GROWTH:
+                raise KernelStopped(TOO_MUCH)
 
     def _parse(self, frames: list[bytes]) -> dict | None:
         """The message, or None for one that is not Jupyter's or not well signed."""
@@ -257,6 +277,12 @@ class Kernel:
             return None
         is_whole = isinstance(message["parent_header"], dict) and isinstance(message["msg_type"], str)
         return message if is_whole else None
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody listens on the Unix socket `path`."""
+    with socket(AF_UNIX) as trial:
+        return trial.connect_ex(str(path)) == 0
 
 
 def _make_removable(function: Any, path: str, _error: Any) -> None:

@@ -15,7 +15,6 @@ class KernelApp(IPKernelApp):
         self.cli_config = Config({
             "IPKernelApp": {"connection_file": self.connection_path, "log_level": 40, "ignore_cwd": True,
                             "outstream_class": "autograder.kernel_app.Stream"},
-            "IPythonKernel": {"_execute_sleep": 0},  # the judge waits for the kernel to be idle anyway
             "HistoryManager": {"hist_file": ":memory:"},
         })
         self.update_config(self.cli_config)
@@ -24,8 +23,18 @@ class KernelApp(IPKernelApp):
 class Stream(OutStream):
     """stdout or stderr. The kernel flushes both twice a cell, and each time waits for the thread that sends."""
 
+    _under_way = False
+
     def flush(self) -> None:
-        """Sends what was written, if there is any that is not under way; what is sent later follows it in any case."""
+        """Sends what was written and waits until it is sent, if there is any."""
         # An ipykernel that does not tell has to be asked.
-        if getattr(self, "_flush_pending", True) or getattr(self, "_subprocess_flush_pending", True):
+        waits = getattr(self, "_flush_pending", True) or getattr(self, "_subprocess_flush_pending", True)
+        if waits or self._under_way:
             super().flush()
+
+    def _flush(self) -> None:
+        self._under_way = True
+        try:
+            super()._flush()
+        finally:
+            self._under_way = False

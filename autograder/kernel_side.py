@@ -35,6 +35,7 @@ def serve(adapters: str, exercise: str) -> None:
             raise Refused(reply["refused"])
         return reply["answer"]
 
+    line.of_this_kernel.forget()
     message: dict = {"kind": "ready"}
     call = direct_call(getattr(adapters_at(adapters), exercise), get_ipython().user_ns)
     while (task := exchange(message)) is not None:

@@ -4,6 +4,7 @@ A text goes as its length, four bytes, and then its bytes. Jupyter's own message
 either side; a check takes some fifty turns. Standard library only: a kernel has it before it has torch.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -58,6 +59,12 @@ class Line:
         """`number` is the end's file descriptor; programs that the learner's code starts do not get it."""
         os.set_inheritable(number, False)
         self._socket, self._incoming = socket.socket(fileno=number), Incoming(LONGEST)
+
+    def forget(self) -> None:
+        """Drops what has arrived: a call that broke off may have left it unread."""
+        with contextlib.suppress(BlockingIOError):
+            self._socket.recv(PIECE, socket.MSG_DONTWAIT)
+        self._incoming = Incoming(LONGEST)
 
     def send(self, text: str) -> None:
         """Sends a text to the judge."""

@@ -48,6 +48,7 @@ class Outputs:
         if self._clear:
             self.cells.clear()
             self._clear = False
+        fields = json.loads(storable(json.dumps(fields, ensure_ascii=False)))
         size = len(json.dumps(fields))
         if size > self._room:
             if kind != "stream" or self._room <= 0:
@@ -59,6 +60,11 @@ class Outputs:
             last["text"] += fields["text"]
         else:
             self.cells.append(new_output(kind, **fields))
+
+
+def storable(text: str) -> str:
+    """The text with a question mark for what no file can hold: halves of characters, as in "\\ud800"."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def picture(data: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -114,6 +114,8 @@ def _decode_tagged(value: dict[str, Any]) -> float | torch.Tensor:
         raise PlainError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r:.80}")
     if type(shape) is not list or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
         raise PlainError("a tensor's shape must be a list of at most 8 sizes")
+    if math.prod(max(size, 1) for size in shape) >= 2**40:  # with a 0 among them there are no bytes to compare with
+        raise PlainError(f"a tensor of shape {shape} is too large")
     data = bytearray(base64.b64decode(value["data"], validate=True))
     if math.prod(shape) * DTYPES[name].itemsize != len(data):
         raise PlainError(f"shape {shape} and {len(data)} bytes of {name} do not agree")

@@ -16,6 +16,20 @@ class Stopped(LearnerError):
         return self.message
 
 
+class _FromKernel(dict):
+    """What a kernel sent. Where a key is missing, it is not what the adapter makes, which is no fault of the check."""
+
+    def __missing__(self, key: str) -> None:
+        raise LearnerError("PlainError", f"an answer without {key!r}")
+
+    @classmethod
+    def of(cls, value: object) -> "_FromKernel":
+        """`value`, which must be a dict."""
+        if not isinstance(value, dict):
+            raise plain.PlainError("expected a dict")
+        return cls(value)
+
+
 class Talk:
     """The calls of one check into the kernel. After the kernel stopped once, every further call fails at once."""
 
@@ -44,6 +58,7 @@ class Talk:
             raise LearnerError(*end.args) from None
         except plain.PlainError as error:
             self._kernels.close()  # nothing that such a kernel sends can be made sense of
+            self._is_open = False
             self._stop = Stopped("PlainError", f"Your code sent what is no answer: {error}")
             raise self._stop from None
 
@@ -73,10 +88,11 @@ class Talk:
             message = self._hear(kernel, "answer", "error", "ask", "refused")
             kind = message["kind"]
             if kind == "ask":
+                if answer is None:
+                    raise plain.PlainError("a question, where nobody answers")
+                question = _FromKernel.of(message.get("question"))
                 try:
-                    if answer is None:
-                        raise TypeError("the adapter asked a question, but the check gave no `answer`")
-                    reply = plain.encode({"answer": answer(message.get("question"))})
+                    reply = plain.encode({"answer": answer(question)})
                 except Exception as error:
                     refused = refused or error
                     reply = plain.encode({"refused": str(error)[:checking.MAX_MESSAGE]})
@@ -84,7 +100,7 @@ class Talk:
             elif refused:
                 raise refused
             elif kind == "answer":
-                return message.get("value")
+                return _FromKernel.of(message.get("value"))
             elif kind == "error":
                 raise LearnerError(str(message.get("type"))[:80], str(message.get("message"))[:checking.MAX_MESSAGE])
             else:

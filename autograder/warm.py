@@ -72,7 +72,8 @@ class Keeper:
             while self._connection.recv(1024):
                 continue
         except OSError:
-            psutil.Process(self.pid).kill()  # the kernel goes with its keeper
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(self.pid).kill()  # the kernel goes with its keeper
         self._connection.close()
 
     def wait(self) -> int:
@@ -99,11 +100,11 @@ class WarmSandbox(sandbox.Sandbox):
             connection.connect(self._address)
             request = json.dumps({"folder": folder.name, "limits": limits.as_dict()}).encode()
             socket.send_fds(connection, [request], [line.fileno()])
-            _, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(struct.calcsize("3i")))
+            said, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(struct.calcsize("3i")))
         except OSError:
-            ancillary = []
+            said, ancillary = b"", []
         for _, kind, data in ancillary:
-            if kind == socket.SCM_CREDENTIALS:
+            if kind == socket.SCM_CREDENTIALS and said:  # they come with the end of a connection, too
                 return Keeper(connection, struct.unpack("3i", data[:12])[0])
         connection.close()
         return super().launch(folder, limits, line)  # the zygote is gone, or could not fork: a cold start is as safe

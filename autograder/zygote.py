@@ -9,6 +9,7 @@ Standard library only up to `preload`: nested namespaces are tried before any ti
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import glob
 import importlib
@@ -20,6 +21,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable
 
@@ -30,6 +32,7 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 LAST_CAPABILITY = 40
+SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
 # What a kernel imports when it starts, when it first shows a traceback, and when it first draws.
 KERNEL_MODULES = (
     "torch", "matplotlib.pyplot", "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.debugger",
@@ -134,17 +137,22 @@ def keep(connection: socket.socket) -> None:
         connection.close()
         _leave(become_kernel, request["limits"], line)
     os.close(line)
-    connection.sendall(b"started")
-    ended = os.pidfd_open(kernel)
-    select.select([connection, ended], [], [])
-    os.kill(kernel, signal.SIGKILL)
-    os.waitpid(kernel, 0)
+    try:
+        ended = os.pidfd_open(kernel)
+        connection.sendall(b"started")
+        select.select([connection, ended], [], [])
+    finally:
+        os.kill(kernel, signal.SIGKILL)
+        os.waitpid(kernel, 0)
 
 
 def isolate(folder: str, size: int) -> None:
     """Moves this process (its next child, for process ids) into new namespaces that hold one kernel's `folder`."""
     user, group = os.getuid(), os.getgid()
     _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP)
+    with contextlib.suppress(OSError), socket.socket() as any_socket:
+        # The loopback device, over which what a forked process prints comes to its kernel.
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP | IFF_RUNNING))
     for file, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{file}", "w") as out:
             out.write(text)
@@ -168,6 +176,9 @@ def become_kernel(limits: dict, line: int) -> None:
     bound_processes(8 * limits["processes"])
     drop_capabilities()
     os.setsid()
+    null = os.open("/dev/null", os.O_WRONLY)
+    os.dup2(null, 2)  # the zygote's is a file, in which kernels could read and spoil what others write
+    os.close(null)
     os.chdir("/home/learner")
     _call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
     random.seed()

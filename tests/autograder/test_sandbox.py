@@ -4,10 +4,13 @@ import functools
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -19,6 +22,7 @@ from autograder.__main__ import main
 from autograder.course import Course
 from autograder.kernel import Kernel, KernelStopped
 from autograder.limits import Limits
+from tests.autograder.adversarial.tampering import CHANNELS
 
 pytestmark = pytest.mark.xdist_group("sandbox")
 
@@ -111,18 +115,98 @@ def test_linux_bounds_the_number_of_processes(released_demo: Course, bubblewrap:
         zygotes[0].close()
 
 
-def test_a_kernel_that_takes_no_answer_is_stopped(released_demo: Course, bubblewrap: str, short: Path) -> None:
+@pytest.fixture
+def warm_kernel(released_demo: Course, bubblewrap: str, short: Path) -> Iterator[Kernel]:
     launcher, zygotes = started(released_demo, "warm", short)
     kernel = Kernel(launcher, short / "kernels" / "k", Limits())
+    yield kernel
+    kernel.close()
+    zygotes[0].close()
+
+
+def test_a_kernel_that_takes_no_answer_is_stopped(warm_kernel: Kernel) -> None:
+    warm_kernel.begin("__import__('autograder.line').line.of_this_kernel.send('[1]'); __import__('time').sleep(60)")
+    assert warm_kernel.heard(monotonic() + 60) == [1]
+    warm_kernel.say("small", monotonic() + 60)
+    with pytest.raises(KernelStopped, match="time limit"):
+        warm_kernel.say("x" * 10_000_000, monotonic() + 1)
+
+
+def test_the_time_limit_holds_while_texts_are_waiting(warm_kernel: Kernel) -> None:
+    warm_kernel.begin("from autograder import line; line.of_this_kernel._socket.sendall(line.packed('1') * 30_000)\n"
+                      "__import__('time').sleep(60)")
+    deadline, heard = monotonic() + 1, 0
+    with pytest.raises(KernelStopped, match="time limit"):
+        while True:
+            heard += warm_kernel.heard(deadline)
+            time.sleep(0.01)
+    assert 1 < heard < 1000
+
+
+def test_a_kernel_that_hangs_up_is_stopped(warm_kernel: Kernel) -> None:
+    warm_kernel.run(f"""{CHANNELS}
+import threading
+threading.Timer(0.5, channel("ipc-1").shutdown, [socket.SHUT_RDWR]).start()""", monotonic() + 60)
+    time.sleep(1.5)
+    with pytest.raises(KernelStopped, match="ended the process"):
+        warm_kernel.run("1", monotonic() + 60)
+
+
+PRINTS = {
+    "a forked process": "import os\nif os.fork() == 0:\n    print('here', flush=True)\n    os._exit(0)\nos.wait()",
+    "the system": "import os\nos.write(1, b'here\\n')",
+    "a program": "import os\nos.system('echo here')",
+    "the notebook": "print('here')",
+}
+
+
+@pytest.mark.parametrize("source", PRINTS.values(), ids=PRINTS)
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_what_is_printed_is_shown_whoever_prints_it(released_demo: Course, bubblewrap: str, short: Path, kind: str,
+                                                    source: str) -> None:
+    launcher, zygotes = started(released_demo, kind, short)
+    kernel = Kernel(launcher, (short / "kernels" if zygotes else short) / "k", Limits())
     try:
-        kernel.begin("__import__('autograder.line').line.of_this_kernel.send('[1]'); __import__('time').sleep(60)")
-        assert kernel.heard(monotonic() + 60) == [1]
-        kernel.say("small", monotonic() + 60)
-        with pytest.raises(KernelStopped, match="time limit"):
-            kernel.say("x" * 10_000_000, monotonic() + 1)
+        assert [printed(kernel, source) for _ in range(20)] == ["here\n"] * 20
     finally:
         kernel.close()
+        for one in zygotes:
+            one.close()
+
+
+def test_a_long_print_just_before_a_cell_ends_is_not_lost(warm_kernel: Kernel) -> None:
+    for _ in range(5):  # the thread that sends begins 0.2 s after the print
+        assert "[the rest of the output is not shown]" in printed(
+            warm_kernel, "import time\nprint('x' * 12_000_000)\ntime.sleep(0.205)")
+
+
+def test_kernels_share_no_file(released_demo: Course, bubblewrap: str, short: Path) -> None:
+    launcher, zygotes = started(released_demo, "warm", short)
+    first, second = (Kernel(launcher, short / "kernels" / name, Limits()) for name in "ab")
+    try:
+        printed(first, "import os; os.write(2, b'SECRET'); os.system('echo SECRET >&2')")
+        look = ("import os, sys\ntry:\n    print(os.pread(sys.stderr._original_stdstream_copy, 1000, 0))\n"
+                "except OSError as error:\n    print(error.strerror)")
+        assert "SECRET" not in printed(second, look)
+    finally:
+        first.close()
+        second.close()
         zygotes[0].close()
+
+
+def test_where_the_zygote_hangs_up_a_kernel_starts_cold(released_demo: Course, bubblewrap: str, short: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short / "hangs up"))
+        listener.listen()
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        launcher = warm.WarmSandbox(released_demo, str(short / "hangs up"))
+        kernel = Kernel(launcher, short / "k", Limits())
+        thread.join()
+        try:
+            assert printed(kernel, "print(1)") == "1\n"
+        finally:
+            kernel.close()
 
 
 @pytest.mark.parametrize("fails", ["_first_traceback", "_first_figure", "_first_model"])

@@ -28,6 +28,41 @@ line.Line.send = send
 {WRONG}"""
 
 
+def _after_ready(text: str, before: str = "") -> str:
+    """A kernel that begins a talk honestly, and then sends `text` in the place of each message."""
+    return f"""
+from autograder import line
+sent = line.Line.send
+{before}
+def send(self, said):
+    sent(self, said if '"ready"' in said else {text})
+line.Line.send = send
+{WRONG}"""
+
+
+CHANNELS = """
+import os, socket, struct, time
+def channel(name):
+    found = None
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+                one = socket.socket(fileno=os.dup(number))
+                if str(one.getsockname()).endswith(name) and one.getpeername() is not None:
+                    found = one  # the last is the judge's: the debugger has one, too
+        except OSError:
+            continue
+    found.setblocking(True)
+    return found
+"""
+SENDS = """
+kernel = get_ipython().kernel
+parent = kernel.get_parent("shell")
+stream = getattr(kernel.shell_stream, "socket", kernel.shell_stream)
+kernel.session.send(stream, "execute_reply", {"status": "ok", "payload": []}, parent=parent,
+                    ident=[parent["header"]["session"].encode()])
+"""
+
 KINDS = [
     Kind("comparison_replaced", "checks.differs = lambda *_: None\nchecks.exercise = None\n" + WRONG, REST, FAILED),
     Kind("torch_allclose_replaced", "import torch\ntorch.allclose = torch.equal = lambda *_: True\n" + WRONG, REST,
@@ -118,6 +153,43 @@ def answer():
         line.of_this_kernel.send(plain.encode({"kind": "answer", "value": {"halves": [1, 20], "value": "B"}}))
 threading.Thread(target=answer, daemon=True).start()
 """ + WRONG, NOTHING, NO_ANSWER),
+    Kind("asks_without_end", f"""
+import threading
+from autograder import line
+sent = line.Line.send
+def send(self, text):
+    if '"ready"' in text:
+        return sent(self, text)
+    threading.Thread(target=lambda: [self._socket.recv(65536) for _ in iter(int, 1)], daemon=True).start()
+    self._socket.sendall(line.packed('{{"kind": "ask", "question": {{}}}}') * 100_000)
+line.Line.send = send
+{WRONG}""", NOTHING, NO_ANSWER),
+    Kind("asks_unasked", _after_ready("""'{"kind": "ask", "question": {}}'"""), NOTHING, "where nobody answers"),
+    Kind("garbage_after_ready", _after_ready("'garbage'"), NOTHING, NO_ANSWER),
+    Kind("answers_nothing", _after_ready("""'{"kind": "answer", "value": null}'"""), NOTHING, NO_ANSWER),
+    Kind("answers_something_else", _after_ready("""'{"kind": "answer", "value": {}}'"""), NOTHING,
+         "an answer without 'value'"),
+    Kind("tensor_of_no_bytes", _after_ready("""'{"kind": "answer", "value": {"halves": {"$plain": "tensor", "dtype": '
+                                            '"float32", "shape": [0, 2147483647, 2147483647, 2147483647], "data": ""}}}'
+                                            """), NOTHING, NO_ANSWER),
+    Kind("many_small_objects", _after_ready("""'{"kind": "answer", "value": {"halves": [' + '{"a":{}},' * 3_900_000
+                                               + '0]}}'"""), NOTHING, "too much output"),
+    Kind("replies_early", SENDS + """
+import time
+for _ in range(100):
+    kernel.session.send(kernel.iopub_socket, "stream", {"name": "stdout", "text": "."}, parent=parent, ident=b"x")
+    time.sleep(0.5)
+""" + RIGHT, REST, "too much output at once"),
+    Kind("message_without_end", CHANNELS + """
+frame = b"\x03" + struct.pack(">Q", 2**24) + bytes(2**24)
+while True:
+    channel("ipc-2").sendall(frame)
+""" + RIGHT, REST, "too much output"),
+    Kind("shell_closed", CHANNELS + "channel('ipc-1').shutdown(socket.SHUT_RDWR)\ntime.sleep(1)\n" + RIGHT, REST,
+         "halves: 0 of 3 points"),
+    Kind("payload_of_a_number", "get_ipython().payload_manager._payload.append(5)\n" + RIGHT, ALL, "All requirements"),
+    Kind("half_a_character", "def halves(numbers):\n    raise RuntimeError('\\ud800')\nprint('\\ud800')", REST,
+         "Your code raised RuntimeError: ?"),
     Kind("deep_answer", """
 def halves(numbers):
     answer = []
