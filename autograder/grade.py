@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import functools
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -128,6 +129,7 @@ def _workplace(course: Course, settings: Config, records: Progress, starts: bool
                ) -> Iterator[Callable[[Submission], str]]:
     """What a worker sets up once: nbgrader's API, and on a cluster a warm start of its own."""
     torch.set_num_threads(1)  # one core a worker: more threads would wait for each other, and for the kernels
+    gc.set_threshold(50_000)  # a submission makes and drops a million objects, hardly any of them in a circle
     with contextlib.ExitStack() as stack:
         if starts:
             settings = Config(settings)
