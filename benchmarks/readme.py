@@ -27,9 +27,10 @@ same matrix products and attention alone; against it, the ratio is the share rea
 Part of the lead in prefill is work left out: our last layer computes only the rows whose logits are asked for, while
 `forward` computes all rows of every layer (it leaves out only their logits). The limit leaves out the same rows.
 
-Where a target is missed: a decode step of this small model is a few hundred small tensor operations, and at batch 1
-calling them one by one from Python takes longer than what they compute; at batch 8, attention is still called once a
-sequence. The makespan of the mixed workload is mostly arithmetic: its 4,096 tokens of long prompts alone take twice the
+Where a target is missed: a decode step of this small model is some hundred small tensor operations. `decode_step.py`
+calls them with nothing in between, and still calling them takes longer than computing them at batch 1; at batch 8,
+attention is called once a sequence. The makespan of the mixed workload is mostly arithmetic: matrix products and
+attention are nine tenths of ours; the 4,096 tokens of its long prompts alone take twice the
 time of `prefill 2048, limit`, whoever schedules them, which leaves too little to be three times as fast.
 """
 GRADING = """\
