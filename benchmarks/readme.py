@@ -29,9 +29,9 @@ Part of the lead in prefill is work left out: our last layer computes only the r
 
 Where a target is missed: a decode step of this small model is some hundred small tensor operations. `decode_step.py`
 calls them with nothing in between, and still calling them takes longer than computing them at batch 1; at batch 8,
-attention is called once a sequence. The makespan of the mixed workload is mostly arithmetic: matrix products and
-attention are nine tenths of ours; the 4,096 tokens of its long prompts alone take twice the
-time of `prefill 2048, limit`, whoever schedules them, which leaves too little to be three times as fast.
+attention is called once a sequence. The makespan of the mixed workload is mostly arithmetic: the 4,096 tokens of its
+long prompts alone take twice the time of `prefill 2048, limit`, whoever schedules them, which leaves too little to be
+three times as fast.
 """
 GRADING = """\
 Whole commands, start-up included. Ours sandboxes every submission, judges it in the grader's process and writes its
