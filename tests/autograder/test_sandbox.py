@@ -153,7 +153,9 @@ threading.Timer(0.5, channel("ipc-1").shutdown, [socket.SHUT_RDWR]).start()""", 
 
 
 PRINTS = {
-    "a forked process": "import os\nif os.fork() == 0:\n    print('here', flush=True)\n    os._exit(0)\nos.wait()",
+    # What a forked process prints goes to its kernel over a socket: it must not end before that is through.
+    "a forked process": "import os, time\nif os.fork() == 0:\n    print('here', flush=True)\n    time.sleep(0.2)\n"
+                        "    os._exit(0)\nos.wait()",
     "the system": "import os\nos.write(1, b'here\\n')",
     "a program": "import os\nos.system('echo here')",
     "the notebook": "print('here')",

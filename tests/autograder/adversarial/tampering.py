@@ -145,14 +145,6 @@ for number in range(50):
     for said in ({"kind": "ready"}, {"kind": "answer", "value": {"halves": [number, 10 * number], "value": "B"}}):
         line.of_this_kernel.send(plain.encode(said))
 """ + WRONG, REST, FAILED),
-    Kind("line_answered_by_a_thread", """
-import threading
-from autograder import line, plain
-def answer():
-    while True:
-        line.of_this_kernel.send(plain.encode({"kind": "answer", "value": {"halves": [1, 20], "value": "B"}}))
-threading.Thread(target=answer, daemon=True).start()
-""" + WRONG, NOTHING, NO_ANSWER),
     Kind("asks_without_end", f"""
 import threading
 from autograder import line
