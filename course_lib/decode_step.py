@@ -36,7 +36,7 @@ class DecodeStep:
     """The weights of a model, looked up for as long as they stay where they are."""
 
     def __init__(self, model: "ToyTransformer") -> None:
-        self.model, self.config = model, model.config
+        self.config = model.config  # not the model: each would keep the other in memory
         self.layers = [
             LayerWeights(layer.input_layernorm.weight, layer.self_attn.to_qkv.weight(),
                          layer.self_attn.to_output.weight(), layer.post_attention_layernorm.weight,
@@ -53,14 +53,13 @@ class DecodeStep:
         """Where in memory each weight lies now. One that was replaced, or moved, lies elsewhere than before."""
         return [holder["weight"].data_ptr() for holder in self.holders]
 
-    def __call__(self, token_ids: Tensor, positions: Tensor, caches: list[KVCache]) -> Tensor:
-        """Computes one token for each cache and counts it there. token_ids, positions: (num_sequences,). Returns the
-        next-token logits, (num_sequences, vocab_size)."""
+    def __call__(self, token_ids: Tensor, cos: Tensor, sin: Tensor, caches: list[KVCache]) -> Tensor:
+        """Computes one token for each cache and counts it there. token_ids: (num_sequences,); cos and sin of their
+        positions: (num_sequences, 1, head_dim). Returns the next-token logits, (num_sequences, vocab_size)."""
         config, num_sequences = self.config, len(caches)
         num_heads, num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         head_dim, size, eps = config.head_dim, (config.hidden_size,), config.rms_norm_eps
         hidden = embedding(token_ids, self.embedding)
-        cos, sin = self.model.rotary_of(positions)
         places = [cache.places(1) for cache in caches]
         for index, weights in enumerate(self.layers):
             normed = rms_norm(hidden, size, weights.input_norm, eps)

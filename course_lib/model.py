@@ -90,7 +90,7 @@ class ToyTransformer(nn.Module):
         token_ids, lengths = checked_token_ids([chunk.token_ids for chunk in batch], caches, self.config)
         if max(lengths) == 1:
             positions = torch.tensor([cache.num_computed_tokens for cache in caches], device=self.device)
-            return self._decode_step()(token_ids.to(self.device), positions, caches)
+            return self._decode_step()(token_ids.to(self.device), *self.rotary_of(positions), caches)
         positions, spans = [], []
         for cache, length in zip(caches, lengths, strict=True):
             start, end = cache.num_computed_tokens, cache.num_computed_tokens + length

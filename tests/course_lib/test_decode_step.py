@@ -1,6 +1,8 @@
 """Decode steps that are computed straight through equal what the layers compute, whatever happened to the weights."""
 
 import copy
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -50,6 +52,18 @@ def test_no_layer_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = computed(model, random_ids(5))
     monkeypatch.setattr(nn.Module, "__call__", None)
     assert model.forward([SequenceChunk([1], cache)]).shape == (1, CONFIG.vocab_size)
+
+
+def test_a_model_that_nobody_uses_is_gone_at_once() -> None:
+    model = make_model()
+    decoded(model)
+    kept = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 WEIGHTS = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]

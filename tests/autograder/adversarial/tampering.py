@@ -28,12 +28,11 @@ line.Line.send = send
 {WRONG}"""
 
 
-def _after_ready(text: str, before: str = "") -> str:
+def _after_ready(text: str) -> str:
     """A kernel that begins a talk honestly, and then sends `text` in the place of each message."""
     return f"""
 from autograder import line
 sent = line.Line.send
-{before}
 def send(self, said):
     sent(self, said if '"ready"' in said else {text})
 line.Line.send = send
@@ -145,17 +144,6 @@ for number in range(50):
     for said in ({"kind": "ready"}, {"kind": "answer", "value": {"halves": [number, 10 * number], "value": "B"}}):
         line.of_this_kernel.send(plain.encode(said))
 """ + WRONG, REST, FAILED),
-    Kind("asks_without_end", f"""
-import threading
-from autograder import line
-sent = line.Line.send
-def send(self, text):
-    if '"ready"' in text:
-        return sent(self, text)
-    threading.Thread(target=lambda: [self._socket.recv(65536) for _ in iter(int, 1)], daemon=True).start()
-    self._socket.sendall(line.packed('{{"kind": "ask", "question": {{}}}}') * 100_000)
-line.Line.send = send
-{WRONG}""", NOTHING, NO_ANSWER),
     Kind("asks_unasked", _after_ready("""'{"kind": "ask", "question": {}}'"""), NOTHING, "where nobody answers"),
     Kind("garbage_after_ready", _after_ready("'garbage'"), NOTHING, NO_ANSWER),
     Kind("answers_nothing", _after_ready("""'{"kind": "answer", "value": null}'"""), NOTHING, NO_ANSWER),
