@@ -13,6 +13,7 @@ logits are as close as rounding.
 import argparse
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -95,7 +96,8 @@ class Bench:
         return found
 
     def prefill_variants(self, length: int) -> dict[str, Callable[[], float]]:
-        """Seconds until the last logits of a prompt of `length` tokens are there."""
+        """Seconds until the last logits of a prompt of `length` tokens are there: the median of three in a row, the
+        first of which also pays for memory that the variant before it gave back to the system."""
         prompt = self.prompt(length)
         logits: dict[str, torch.Tensor] = {}
 
@@ -113,8 +115,8 @@ class Bench:
             self.compared += 1
             return timer.seconds
 
-        return {f"prefill {length}, ours": ours, f"prefill {length}, forward": forward,
-                f"prefill {length}, limit": limit(self.model, [(length, length)])}
+        return {f"prefill {length}, ours": three(ours), f"prefill {length}, forward": three(forward),
+                f"prefill {length}, limit": three(limit(self.model, [(length, length)]))}
 
     def decode_variants(self, batch: int) -> dict[str, Callable[[], float]]:
         """Seconds of one decode step of `batch` sequences: the median of a run's steps."""
@@ -212,6 +214,11 @@ class Timer:
     def __exit__(self, *_: object) -> None:
         synchronize(self.device)
         self.seconds = time.perf_counter() - self.start
+
+
+def three(measure: Callable[[], float]) -> Callable[[], float]:
+    """The median of three measurements in a row."""
+    return lambda: statistics.median(measure() for _ in range(3))
 
 
 def reference_scheduler(config: SchedulerConfig) -> Scheduler:

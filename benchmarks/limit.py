@@ -5,6 +5,7 @@ written into a cache, no sampling, no checks, no scheduler, and no Python but th
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -25,22 +26,24 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
         return torch.randn(shape, device=weight.device, dtype=weight.dtype)
 
     num_tokens = sum(rows for rows, _ in spans)
+    decodes = Counter(num_keys for rows, num_keys in spans if rows == 1)
     hidden, inner = ready(num_tokens, config.hidden_size), ready(num_tokens, config.intermediate_size)
     layers = []
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         products = (attention.to_qkv, attention.to_output, mlp.to_gate, mlp.to_up, mlp.to_output)
         is_last = layer is model.model.layers[-1]  # behind its keys and values, only each sequence's last row goes on
+        # Each call: sequences, tokens of each, keys of each, whether it is a prompt. Decode steps are joined in one.
+        groups = [(1, 1 if is_last else rows, num_keys, not is_last) for rows, num_keys in spans if rows > 1]
+        groups += [(count, 1, num_keys, False) for num_keys, count in decodes.items()]
         calls = []
-        for rows, num_keys in spans:
-            cache = ready(2, config.num_key_value_heads, num_keys, config.head_dim)
-            rows = 1 if is_last else rows
-            queries = ready(rows, config.num_key_value_heads, group, config.head_dim)
-            if rows == 1:
-                calls.append((queries, cache[:1], cache[1:], False))
-            else:
-                keys, values = cache[:, :, None].expand(-1, -1, group, -1, -1)
-                calls.append((queries.permute(1, 2, 0, 3), keys, values, True))
+        for count, rows, num_keys, is_prompt in groups:
+            keys, values = ready(2, count, config.num_key_value_heads, num_keys, config.head_dim)
+            queries = ready(count * rows, config.num_key_value_heads, group, config.head_dim)
+            if is_prompt:
+                queries = queries.permute(1, 2, 0, 3)
+                keys, values = (one.transpose(0, 1).expand(-1, group, -1, -1) for one in (keys, values))
+            calls.append((queries, keys, values, is_prompt))
         num_rows = len(spans) if is_last else num_tokens
         layers.append((*(product.weight() for product in products), hidden[:num_rows], inner[:num_rows], calls))
     last = hidden[:len(spans)]

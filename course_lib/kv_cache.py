@@ -1,10 +1,15 @@
 """The KV cache of one sequence: the keys and values of every token computed so far, layer by layer."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from course_lib.short import show
 from course_lib.validate import check_device, check_dtype, check_int
+
+if TYPE_CHECKING:
+    from course_lib.joined_caches import JoinedCaches
 
 
 class CacheFullError(ValueError):
@@ -29,6 +34,7 @@ class KVCache:
         self.num_computed_tokens = 0
         shape = (num_layers, 2, num_kv_heads, max_num_tokens, head_dim)
         self.storage = torch.zeros(shape, device=check_device(device), dtype=dtype)
+        self.joined: JoinedCaches | None = None  # what decode steps prepare, see joined_caches.py
 
     @property
     def num_layers(self) -> int:
@@ -51,6 +57,8 @@ class KVCache:
 
     def check_room(self, num_tokens: int) -> None:
         """Raises CacheFullError unless `num_tokens` more tokens fit."""
+        if type(num_tokens) is int and 0 <= num_tokens <= self.max_num_tokens - self.num_computed_tokens:
+            return  # asked several times an iteration for each sequence
         check_int("num_tokens", num_tokens, 0)
         if num_tokens > self.num_free_tokens:
             raise CacheFullError(f"{num_tokens} tokens do not fit: the cache holds {self.num_computed_tokens} of "

@@ -4,15 +4,16 @@ The architecture is Llama's (Touvron et al. 2023); weights and settings carry Hu
 so that a Llama checkpoint loads as it is.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
-from course_lib.kv_cache import KVCache
 from course_lib.packed_linear import PackedLinear
 from course_lib.rotary import RopeScaling, rotary_table, rotate
+from course_lib.spans import Span
 from course_lib.validate import check_fields
 
 # The rest is the model's own: it checks its input once, before the first layer.
@@ -54,48 +55,6 @@ class ModelConfig:
         return rotary_table(self.head_dim, self.max_position_embeddings, self.rope_theta, self.rope_scaling)
 
 
-@dataclass
-class Span:
-    """One sequence's rows among the tokens of a batch, and the keys these rows may attend to.
-
-    Three kinds: a decode step (no mask, every key is seen), a whole prompt (`is_causal`), and a chunk with a mask.
-    """
-
-    num_rows: int
-    cache: KVCache
-    num_keys: int
-    mask: Tensor | None = None  # (rows, num_keys): bool, True = may attend, or float, added to the scores
-    is_causal: bool = False  # a whole prompt from position 0: the kernel makes the mask, and skips half the work
-
-    def store(self, layer: int, new: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes the rows' keys and values, (2, kv_heads, rows, head_dim), into the cache. Returns the keys and the
-        values that the rows may attend to, each (1, kv_heads, num_keys, head_dim)."""
-        keys, values = new.transpose(1, 2)
-        self.cache.write(layer, keys, values)
-        return self.cache.keys(layer, self.num_keys)[None], self.cache.values(layer, self.num_keys)[None]
-
-    def last_mask(self) -> Tensor | None:
-        """The mask of the last row alone."""
-        return None if self.mask is None else self.mask[-1:]
-
-
-@dataclass
-class PreparedSpan(Span):
-    """A span whose views into the cache are made once for all layers: where decode steps ride along with a chunk,
-    making them in every layer would be a good part of their work."""
-
-    def __post_init__(self) -> None:
-        self.places = self.cache.places(self.num_rows)
-
-    def store(self, layer: int, new: Tensor) -> tuple[Tensor, Tensor]:
-        place, keys, values = self.places[layer]
-        place.copy_(new)
-        return keys, values
-
-    def last_mask(self) -> None:
-        """None: the last row sees every key."""
-
-
 class RMSNorm(nn.Module):
     """Scales each token to root mean square 1, then by a learned weight (Zhang & Sennrich 2019)."""
 
@@ -106,7 +65,24 @@ class RMSNorm(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(num_tokens, size) -> (num_tokens, size)."""
-        return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.eps)
+        return rms_norm(hidden, self.weight, self.eps)
+
+
+def rms_norm(hidden: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Each token, (num_tokens, size), divided by the root of its mean square and `eps`, and multiplied by `weight`."""
+    if hidden.is_cuda:
+        return nn.functional.rms_norm(hidden, weight.shape, weight, eps)
+    # The same in five operations; torch's own takes nine on a CPU, and for a few tokens the number is what counts.
+    dtype = torch.promote_types(hidden.dtype, torch.float32)  # sixteen bits would not do for a sum of squares
+    length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=dtype)
+    factor = torch.addcmul(as_tensor(eps), length, length, value=1 / hidden.shape[-1]).rsqrt_()
+    return (hidden * factor).to(hidden.dtype).mul_(weight)
+
+
+@functools.cache
+def as_tensor(number: float) -> Tensor:
+    """Of no dimension, on the CPU."""
+    return torch.tensor(number)
 
 
 class Attention(nn.Module):
@@ -125,9 +101,8 @@ class Attention(nn.Module):
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, spans: list[Span], layer: int,
                 last_rows: Tensor | None = None) -> Tensor:
-        """(num_tokens, hidden_size) -> the same; with `last_rows`, each span's last row, (num_spans, hidden_size).
-        The projections run over all tokens of the batch at once, attention runs sequence by sequence against its own
-        cache (Orca's selective batching, Yu et al. 2022)."""
+        """(num_tokens, hidden_size) -> the same; with `last_rows`, these rows, (num_sequences, hidden_size).
+        The projections run over all tokens of the batch at once, attention span by span."""
         num_heads, num_kv_heads = self.config.num_attention_heads, self.config.num_key_value_heads
         num_tokens, head_dim = len(hidden), self.config.head_dim
         heads = self.to_qkv(hidden).view(num_tokens, -1, head_dim)  # queries, then keys, then values
@@ -136,24 +111,11 @@ class Attention(nn.Module):
         keys_and_values = heads[:, num_heads:].view(num_tokens, 2, num_kv_heads, head_dim).permute(1, 2, 0, 3)
         lengths = [span.num_rows for span in spans]
         news = keys_and_values.split_with_sizes(lengths, 2)
-        masks = [(span.mask, span.is_causal) for span in spans]
-        if last_rows is not None:
-            queries, lengths = queries[last_rows], [1] * len(spans)
-            masks = [(span.last_mask(), False) for span in spans]
-        rows = zip(queries.split_with_sizes(lengths), spans, news, masks, strict=True)
-        attended = [self._attend(its_queries, *span.store(layer, new), *mask) for its_queries, span, new, mask in rows]
-        return self.to_output(torch.cat(attended).view(len(queries), -1))
-
-    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
-        """queries: (rows, kv_heads, group, head_dim), the result as well: a group of heads shares a key-value head."""
-        if mask is None and not is_causal:
-            # One row that sees every key, as in a decode step. The heads of a group become the rows of one product.
-            return scaled_dot_product_attention(queries, keys, values)
-        # Every query head of a group sees the same keys and values, repeated without a copy.
-        queries = queries.permute(1, 2, 0, 3)
-        keys, values = (one.transpose(0, 1).expand(-1, queries.shape[1], -1, -1) for one in (keys, values))
-        attended = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=is_causal)
-        return attended.permute(2, 0, 1, 3)
+        if only_last := last_rows is not None:
+            queries, lengths = queries[last_rows], [span.num_last_rows for span in spans]
+        rows = zip(spans, queries.split_with_sizes(lengths), news, strict=True)
+        attended = [span.attend(layer, its_queries, new, only_last) for span, its_queries, new in rows]
+        return self.to_output((attended[0] if len(spans) == 1 else torch.cat(attended)).reshape(len(queries), -1))
 
 
 class MLP(nn.Module):
@@ -188,5 +150,7 @@ class Layer(nn.Module):
         (the last layer) only these rows go on and are returned; of the others the cache gets keys and values."""
         attended = self.self_attn(self.input_layernorm(hidden), cos, sin, spans, layer, last_rows)
         hidden = attended.add_(hidden if last_rows is None else hidden[last_rows])
-        hidden += self.mlp(self.post_attention_layernorm(hidden))
+        # On a CPU a few rows at a time: what is computed in between then stays in the processor's cache.
+        for rows in hidden.split(len(hidden) if hidden.is_cuda else 128):
+            rows += self.mlp(self.post_attention_layernorm(rows))
         return hidden

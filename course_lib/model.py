@@ -1,5 +1,6 @@
 """A toy transformer with a KV cache that computes chunks of many sequences in one forward pass."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from course_lib.decode_step import DecodeStep
+from course_lib.joined_caches import Joiner
 from course_lib.kv_cache import KVCache
-from course_lib.layers import Layer, ModelConfig, PreparedSpan, RMSNorm, Span
+from course_lib.layers import Layer, ModelConfig, RMSNorm
 from course_lib.model_input import checked_positions_and_mask, checked_token_ids
+from course_lib.spans import ChunkSpan, DecodeSpan, Span
 from course_lib.validate import check_device, check_dtype, check_seed, check_type, checked_list
 
 __all__ = ["ModelConfig", "SequenceChunk", "ToyTransformer"]
@@ -48,6 +51,7 @@ class ToyTransformer(nn.Module):
         super().__init__()
         self.config = config
         self._prepared: DecodeStep | None = None
+        self._joiner = Joiner()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
             torch.manual_seed(seed)
             self.model = Decoder(config)
@@ -88,17 +92,13 @@ class ToyTransformer(nn.Module):
         batch = checked_list("batch", batch, SequenceChunk, "SequenceChunks")
         caches = [chunk.cache for chunk in batch]
         token_ids, lengths = checked_token_ids([chunk.token_ids for chunk in batch], caches, self.config)
+        starts = [cache.num_computed_tokens for cache in caches]
+        positions = [start + row for start, length in zip(starts, lengths, strict=True) for row in range(length)]
+        token_ids, positions = token_ids.to(self.device), torch.tensor(positions, device=self.device)
+        spans = self._spans(caches, lengths, positions)
         if max(lengths) == 1:
-            positions = torch.tensor([cache.num_computed_tokens for cache in caches], device=self.device)
-            return self._decode_step()(token_ids.to(self.device), *self.rotary_of(positions), caches)
-        positions, spans = [], []
-        for cache, length in zip(caches, lengths, strict=True):
-            start, end = cache.num_computed_tokens, cache.num_computed_tokens + length
-            whole_prompt, one_token = start == 0, length == 1
-            mask = None if whole_prompt or one_token else self._chunk_mask(length, end)
-            spans.append(PreparedSpan(length, cache, end, mask, is_causal=whole_prompt and not one_token))
-            positions += range(start, end)
-        return self._run(token_ids.to(self.device), torch.tensor(positions, device=self.device), spans)
+            return self._decode_step()(token_ids, positions, spans)
+        return self._run(token_ids, positions, spans, lengths)
 
     @torch.inference_mode()
     def forward_chunk(self, token_ids: Sequence[int], positions: Tensor, mask: Tensor, cache: KVCache) -> Tensor:
@@ -112,40 +112,41 @@ class ToyTransformer(nn.Module):
         """
         token_ids, [length] = checked_token_ids([token_ids], [cache], self.config)
         positions, mask = checked_positions_and_mask(positions, mask, length, cache, self.config, self.device)
-        return self._run(token_ids.to(self.device), positions, [Span(length, cache, mask.shape[1], mask)])[0]
-
-    def _chunk_mask(self, num_rows: int, num_keys: int) -> Tensor:
-        """What attention adds to the scores of a chunk's rows, the last `num_rows` of `num_keys` tokens: 0, or minus
-        infinity for the keys that come after a row's own."""
-        if self.device.type == "cuda":
-            # Here torch has a kernel that needs no mask in memory. Its module takes a second to import.
-            from torch.nn.attention.bias import causal_lower_right
-
-            return causal_lower_right(num_rows, num_keys)
-        minus_infinity = torch.full((num_rows, num_keys), float("-inf"), dtype=self.lm_head.weight.dtype)
-        return minus_infinity.triu_(num_keys - num_rows + 1)
+        return self._run(token_ids.to(self.device), positions, [Span(length, cache, mask)], [length])[0]
 
     def rotary_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin of these positions' angles, each (num_tokens, 1, head_dim): the same for every head."""
         return self.rotary[positions].to(self.lm_head.weight.dtype).unbind(1)
+
+    def _spans(self, caches: list[KVCache], lengths: list[int], positions: Tensor) -> list[Span]:
+        """Prefill chunks each alone; decode steps that stand side by side, as most do, together where it pays."""
+        spans: list[Span] = []
+        for is_decode, run in itertools.groupby(zip(caches, lengths, strict=True), lambda chunk: chunk[1] == 1):
+            if not is_decode:
+                spans += [ChunkSpan(length, cache) for cache, length in run]
+                continue
+            for joined, its_caches in self._joiner.groups([cache for cache, _ in run]):
+                first_row = sum(span.num_rows for span in spans)
+                spans.append(DecodeSpan(its_caches, joined, positions.narrow(0, first_row, len(its_caches))))
+        return spans
 
     def _decode_step(self) -> DecodeStep:
         if self._prepared is None or self._prepared.places != self._prepared.current_places():
             self._prepared = DecodeStep(self)
         return self._prepared
 
-    def _run(self, token_ids: Tensor, positions: Tensor, spans: list[Span]) -> Tensor:
+    def _run(self, token_ids: Tensor, positions: Tensor, spans: Sequence[Span], lengths: list[int]) -> Tensor:
         hidden = self.model.embed_tokens(token_ids)
         cos, sin = self.rotary_of(positions)
         # Logits are asked for after each sequence's last row, and what the last layer makes of the other rows goes into
         # nobody's logits: all that it computes for these are keys and values.
         last_rows = None
-        if len(spans) < len(hidden):
-            last_rows = torch.tensor([span.num_rows for span in spans], device=hidden.device).cumsum(0) - 1
+        if len(lengths) < len(hidden):
+            last_rows = torch.tensor(lengths, device=hidden.device).cumsum(0) - 1
         *layers, last_layer = self.model.layers
         for index, layer in enumerate(layers):
             hidden = layer(hidden, cos, sin, spans, index)
         hidden = last_layer(hidden, cos, sin, spans, len(layers), last_rows)
         for span in spans:
-            span.cache.advance(span.num_rows)
+            span.advance()
         return linear(self.model.norm(hidden), self.lm_head.weight)

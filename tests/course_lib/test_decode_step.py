@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_lib.kv_cache import CacheFullError, KVCache
+from course_lib.layers import rms_norm
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 from tests.course_lib.test_model import CONFIG, computed, make_model, random_ids
 from tests.course_lib.test_packed import CHANGES, write
@@ -95,3 +96,17 @@ def test_a_full_cache_is_refused_before_anything_is_written() -> None:
     with pytest.raises(CacheFullError):
         model([SequenceChunk([1], roomy), SequenceChunk([2], full)])
     assert torch.equal(roomy.storage, before) and roomy.num_computed_tokens == 5
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-6), (torch.float16, 2e-3),
+                                                  (torch.bfloat16, 2e-2)], ids=str)
+@pytest.mark.parametrize("eps", [1e-5, 0.5])
+def test_the_norm_equals_torchs(eps: float, dtype: torch.dtype, tolerance: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(9, 48, generator=generator), torch.rand(48, generator=generator)
+    hidden[3], hidden[4] = 0.0, 1e-3 * hidden[4]
+    hidden, weight = hidden.to(dtype), weight.to(dtype)
+    expected = nn.functional.rms_norm(hidden.double(), weight.shape, weight.double(), eps)
+    normed = rms_norm(hidden, weight, eps)
+    assert normed.dtype == dtype
+    torch.testing.assert_close(normed.double(), expected, atol=tolerance, rtol=tolerance)

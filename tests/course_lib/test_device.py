@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course_lib import layers
+from course_lib import spans
 from course_lib.device import DeviceProfile, choose_device
 from course_lib.layers import ModelConfig
 from course_lib.model import SequenceChunk, ToyTransformer
@@ -89,7 +89,8 @@ def test_what_the_notebooks_run_fits_a_t4(t4: DeviceProfile) -> None:
     with torch.device("meta"):
         weights = sum(one.numel() for one in ToyTransformer(config, device="meta").parameters())
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    caches = 10 * t4.long_prompt * per_token
+    # Joining them takes a second copy for a moment, and slots as large as the largest at most double that.
+    caches = (1 + 2) * 10 * t4.long_prompt * per_token
     # Per token: gate, up and their product, the residual and its norm. The scores of a chunk, in case a kernel
     # without a fused path writes them out: all heads, half of a long prompt at a time.
     activations = t4.long_prompt * (3 * config.intermediate_size + 4 * config.hidden_size)
@@ -103,13 +104,13 @@ def test_half_precision_runs_and_agrees_with_single(t4: DeviceProfile, monkeypat
     """The T4's number format through prefill, chunk and decode, on the CPU and on a small model of the same kind."""
     assert t4.dtype is torch.float16  # a T4 has no bfloat16 units
     calls: list[dict] = []
-    plain = layers.scaled_dot_product_attention
+    plain = spans.scaled_dot_product_attention
 
     def watched(*tensors: torch.Tensor, **options: object) -> torch.Tensor:
         calls.append(options)
         return plain(*tensors, **options)
 
-    monkeypatch.setattr(layers, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(spans, "scaled_dot_product_attention", watched)
     half = ToyTransformer(ModelConfig(), dtype=t4.dtype)
     single = ToyTransformer(ModelConfig())
     single.load_state_dict({name: value.float() for name, value in half.state_dict().items()})
