@@ -99,5 +99,6 @@ def amounts(spans: Iterable[tuple[int, int]]) -> tuple[float, float, float]:
 ONE_SECOND = CostModel(1.0, 0.0, source="one second an iteration, whatever is in it: for counting by hand")
 CPU_DEFAULT = CostModel(
     4.45e-3, 8.16e-5, 8.5e-8, 6.2e-7,
-    source="fitted to the toy transformer's default size (hidden 256, 4 layers) on one thread of a shared 2-core CPU",
+    source="fitted to the first version of the toy transformer, default size (hidden 256, 4 layers), on one thread of "
+           "a shared 2-core CPU; since then it has become two to five times as fast",
 )
