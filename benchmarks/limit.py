@@ -1,7 +1,7 @@
 """The machine's limit for an iteration: the matrix products and the attention that it cannot do without, and no more.
 
-The products and attention calls are those of our engine, on tensors that are ready: no norms, no rotation, nothing
-written into a cache, no sampling, no checks, no scheduler, and no Python but the loop.
+The products and attention calls are those of our engine, as many rows at a time, on tensors that are ready: no norms,
+no rotation, nothing written into a cache, no sampling, no checks, no scheduler, and no Python but the loop.
 """
 
 import time
@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
+from course_lib.fast_forward import ROWS_AT_A_TIME
 from course_lib.model import ToyTransformer
 
 
@@ -28,11 +29,13 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
     num_tokens = sum(rows for rows, _ in spans)
     decodes = Counter(num_keys for rows, num_keys in spans if rows == 1)
     hidden, inner = ready(num_tokens, config.hidden_size), ready(num_tokens, config.intermediate_size)
+    block = ROWS_AT_A_TIME if weight.device.type == "cpu" else num_tokens
+    hidden_blocks = hidden.split(block)
     layers = []
-    for layer in model.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        products = (attention.to_qkv, attention.to_output, mlp.to_gate, mlp.to_up, mlp.to_output)
-        is_last = layer is model.model.layers[-1]  # behind its keys and values, only each sequence's last row goes on
+    prepared, head = model.fast().layers, model.fast().head
+    for weights in prepared:
+        products = (weights.qkv, weights.attention_output, weights.gate, weights.up, weights.mlp_output)
+        is_last = weights is prepared[-1]  # behind its keys and values, only each sequence's last row goes on
         # Each call: sequences, tokens of each, keys of each, whether it is a prompt. Decode steps are joined in one.
         groups = [(1, 1 if is_last else rows, num_keys, not is_last) for rows, num_keys in spans if rows > 1]
         groups += [(count, 1, num_keys, False) for num_keys, count in decodes.items()]
@@ -44,8 +47,9 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
                 queries = queries.permute(1, 2, 0, 3)
                 keys, values = (one.transpose(0, 1).expand(-1, group, -1, -1) for one in (keys, values))
             calls.append((queries, keys, values, is_prompt))
-        num_rows = len(spans) if is_last else num_tokens
-        layers.append((*(product.weight() for product in products), hidden[:num_rows], inner[:num_rows], calls))
+        rows = hidden[:len(spans) if is_last else num_tokens]
+        blocks = list(zip(rows.split(block), inner[:len(rows)].split(block), strict=True))
+        layers.append((*products, rows, blocks, calls))
     last = hidden[:len(spans)]
 
     @torch.inference_mode()
@@ -53,15 +57,17 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
         synchronize(weight.device)
         start = time.perf_counter()
         for _ in range(repeats):
-            for qkv, o, gate, up, down, rows, inner_rows, calls in layers:
-                linear(hidden, qkv)
+            for qkv, o, gate, up, down, rows, blocks, calls in layers:
+                for some in hidden_blocks:
+                    torch.mm(some, qkv)
                 for queries, keys, values, is_causal in calls:
                     scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
-                linear(rows, o)
-                linear(rows, gate)
-                linear(rows, up)
-                linear(inner_rows, down)
-            linear(last, weight)
+                torch.mm(rows, o)
+                for some, some_inner in blocks:
+                    torch.mm(some, gate)
+                    torch.mm(some, up)
+                    torch.mm(some_inner, down)
+            torch.mm(last, head)
         synchronize(weight.device)
         return (time.perf_counter() - start) / repeats
 

@@ -28,9 +28,9 @@ sequences; against it, the ratio is the share reached.
 Part of the lead in prefill is work left out: our last layer computes only the rows whose logits are asked for, while
 `forward` computes all rows of every layer (it leaves out only their logits). The limit leaves out the same rows.
 
-Where a target is missed: a decode step of this small model is some hundred small tensor operations. `decode_step.py`
-calls them with nothing in between, and `joined_caches.py` lets one attention call serve all sequences; still, calling
-the operations takes nearly as long as the products and the attention themselves. In a prefill, what the limit leaves
+Where a target is missed: a decode step of this small model is some hundred small tensor operations. `fast_forward.py`
+calls them with nothing in between, and `slots.py` lets one attention call serve all sequences; still, calling the
+operations takes nearly as long as the products and the attention themselves. In a prefill, what the limit leaves
 out has to be computed: norms, rotations, the gate of the feed-forward layer, keys and values put in place. The makespan
 of the mixed workload is mostly arithmetic: its long prompts alone take twice the time of `prefill 2048, limit`, whoever
 schedules them. Chunks cost what the chunk-size trade-off says: each of them reads all weights and calls all operations

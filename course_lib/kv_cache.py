@@ -1,6 +1,6 @@
 """The KV cache of one sequence: the keys and values of every token computed so far, layer by layer."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from course_lib.short import show
 from course_lib.validate import check_device, check_dtype, check_int
 
 if TYPE_CHECKING:
-    from course_lib.joined_caches import JoinedCaches
+    from course_lib.slots import Slots
 
 
 class CacheFullError(ValueError):
@@ -21,6 +21,7 @@ class KVCache:
 
     Position p of every layer holds the key and value of the sequence's token p. An iteration writes
     its tokens layer by layer with `write`, and counts them once, at its end, with `advance`.
+    Where in memory all this lies may change with a forward pass (see `slots.py`): ask for views anew after it.
     """
 
     def __init__(self, num_layers: int, num_kv_heads: int, head_dim: int, max_num_tokens: int,
@@ -34,7 +35,11 @@ class KVCache:
         self.num_computed_tokens = 0
         shape = (num_layers, 2, num_kv_heads, max_num_tokens, head_dim)
         self.storage = torch.zeros(shape, device=check_device(device), dtype=dtype)
-        self.joined: JoinedCaches | None = None  # what decode steps prepare, see joined_caches.py
+        self.slots: Slots | None = None  # what decode steps write into and attend to; None before the first one
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has contents of its own, however many sequences the memory is shared by."""
+        return self.__dict__ | {"storage": self.storage.clone(), "slots": None}
 
     @property
     def num_layers(self) -> int:
@@ -77,7 +82,7 @@ class KVCache:
                              f"{self.storage.shape[4]}) and layer one of 0..{self.num_layers - 1}, got {show(keys)}, "
                              f"{show(values)}, {show(layer)}") from error
 
-    def places(self, num_tokens: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def views(self, num_tokens: int) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Views for an iteration of `num_tokens` tokens, for each layer: where their keys and values are to be
         written, (2, num_kv_heads, num_tokens, head_dim), and the keys and the values up to their end, each
         (1, num_kv_heads, end, head_dim)."""

@@ -4,16 +4,16 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from course_lib.decode_step import DecodeStep
-from course_lib.joined_caches import Joiner
+from course_lib.fast_forward import FastForward
 from course_lib.kv_cache import KVCache
 from course_lib.layers import Layer, ModelConfig, RMSNorm
 from course_lib.model_input import checked_positions_and_mask, checked_token_ids
+from course_lib.slots import Joiner
 from course_lib.spans import ChunkSpan, DecodeSpan, Span
 from course_lib.validate import check_device, check_dtype, check_seed, check_type, checked_list
 
@@ -50,7 +50,7 @@ class ToyTransformer(nn.Module):
         device = check_device(device)
         super().__init__()
         self.config = config
-        self._prepared: DecodeStep | None = None
+        self._prepared: FastForward | None = None
         self._joiner = Joiner()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
             torch.manual_seed(seed)
@@ -82,8 +82,7 @@ class ToyTransformer(nn.Module):
 
     @torch.inference_mode()
     def forward(self, batch: Sequence[SequenceChunk]) -> Tensor:
-        """One iteration over prefill chunks and decode tokens together; decode tokens alone take the straight way of
-        `decode_step.py`.
+        """One iteration over prefill chunks and decode tokens together, the fast way of `fast_forward.py`.
 
         Each chunk's tokens follow those already in its cache, and are in the cache afterwards. Returns the
         next-token logits of each chunk's last token, (len(batch), vocab_size). Bad input raises ValueError
@@ -95,14 +94,11 @@ class ToyTransformer(nn.Module):
         starts = [cache.num_computed_tokens for cache in caches]
         positions = [start + row for start, length in zip(starts, lengths, strict=True) for row in range(length)]
         token_ids, positions = token_ids.to(self.device), torch.tensor(positions, device=self.device)
-        spans = self._spans(caches, lengths, positions)
-        if max(lengths) == 1:
-            return self._decode_step()(token_ids, positions, spans)
-        return self._run(token_ids, positions, spans, lengths)
+        return self.fast()(token_ids, positions, self._spans(caches, lengths, positions), lengths)
 
     @torch.inference_mode()
     def forward_chunk(self, token_ids: Sequence[int], positions: Tensor, mask: Tensor, cache: KVCache) -> Tensor:
-        """One chunk of one sequence, with everything spelled out by the caller.
+        """One chunk of one sequence, layer by layer, with everything spelled out by the caller.
 
         `positions`: (chunk_len,), the place in the sequence that RoPE gives each token. `mask`: bool of shape
         (chunk_len, kv_len), True = may attend; column j stands for position j of the cache, and kv_len reaches
@@ -112,41 +108,35 @@ class ToyTransformer(nn.Module):
         """
         token_ids, [length] = checked_token_ids([token_ids], [cache], self.config)
         positions, mask = checked_positions_and_mask(positions, mask, length, cache, self.config, self.device)
-        return self._run(token_ids.to(self.device), positions, [Span(length, cache, mask)], [length])[0]
+        hidden, (cos, sin) = self.model.embed_tokens(token_ids.to(self.device)), self.rotary_of(positions)
+        for index, layer in enumerate(self.model.layers):
+            hidden = layer(hidden, cos, sin, mask, cache, index)
+        cache.advance(length)
+        return self.lm_head(self.model.norm(hidden[-1]))
 
     def rotary_of(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin of these positions' angles, each (num_tokens, 1, head_dim): the same for every head."""
         return self.rotary[positions].to(self.lm_head.weight.dtype).unbind(1)
 
     def _spans(self, caches: list[KVCache], lengths: list[int], positions: Tensor) -> list[Span]:
-        """Prefill chunks each alone; decode steps that stand side by side, as most do, together where it pays."""
+        """Prefill chunks each alone; decode steps, and chunks of one token, that stand side by side together where it
+        pays, for which the contents of their caches may be moved."""
         spans: list[Span] = []
-        for is_decode, run in itertools.groupby(zip(caches, lengths, strict=True), lambda chunk: chunk[1] == 1):
+        for is_decode, run in itertools.groupby(zip(caches, lengths, strict=True), lambda pair: pair[1] == 1):
             if not is_decode:
                 spans += [ChunkSpan(length, cache) for cache, length in run]
                 continue
-            for joined, its_caches in self._joiner.groups([cache for cache, _ in run]):
+            for slots, its_caches in self._joiner.groups([cache for cache, _ in run]):
                 first_row = sum(span.num_rows for span in spans)
-                spans.append(DecodeSpan(its_caches, joined, positions.narrow(0, first_row, len(its_caches))))
+                spans.append(DecodeSpan(its_caches, slots, positions.narrow(0, first_row, len(its_caches))))
         return spans
 
-    def _decode_step(self) -> DecodeStep:
-        if self._prepared is None or self._prepared.places != self._prepared.current_places():
-            self._prepared = DecodeStep(self)
+    def fast(self) -> FastForward:
+        """The weights as they are now, prepared for `forward`."""
+        if self._prepared is None or not self._prepared.is_current():
+            self._prepared = FastForward(self)
         return self._prepared
 
-    def _run(self, token_ids: Tensor, positions: Tensor, spans: Sequence[Span], lengths: list[int]) -> Tensor:
-        hidden = self.model.embed_tokens(token_ids)
-        cos, sin = self.rotary_of(positions)
-        # Logits are asked for after each sequence's last row, and what the last layer makes of the other rows goes into
-        # nobody's logits: all that it computes for these are keys and values.
-        last_rows = None
-        if len(lengths) < len(hidden):
-            last_rows = torch.tensor(lengths, device=hidden.device).cumsum(0) - 1
-        *layers, last_layer = self.model.layers
-        for index, layer in enumerate(layers):
-            hidden = layer(hidden, cos, sin, spans, index)
-        hidden = last_layer(hidden, cos, sin, spans, len(layers), last_rows)
-        for span in spans:
-            span.advance()
-        return linear(self.model.norm(hidden), self.lm_head.weight)
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy prepares its own."""
+        return self.__dict__ | {"_prepared": None, "_joiner": Joiner()}

@@ -32,7 +32,7 @@ def checked_token_ids(token_ids: Sequence[Any], caches: Sequence[Any], config: M
         for token_id in (joined.min().item(), joined.max().item()):
             if not 0 <= token_id < config.vocab_size:
                 raise ValueError(f"token id {token_id} is not in the vocabulary; allowed are {allowed}")
-    shape = (config.num_hidden_layers, 2, config.num_key_value_heads, config.head_dim)
+    shape = (config.num_hidden_layers, config.num_key_value_heads, config.head_dim)
     for length, cache in zip(lengths, caches, strict=True):
         _check_cache(length, cache, shape, config.max_position_embeddings)
     return joined, lengths
@@ -49,13 +49,13 @@ def _checked_chunk(chunk: Any, allowed: str) -> Tensor:
 
 
 def _check_cache(length: int, cache: Any, shape: tuple[int, ...], max_position_embeddings: int) -> None:
-    """`shape`: what the storage's must be, without the number of tokens."""
+    """`shape`: how many layers and KV heads the cache must have, and of what size."""
     check_type("a chunk's cache", cache, KVCache, "a KVCache, made with model.new_cache()")
-    num_layers, two, num_kv_heads, _, head_dim = cache.storage.shape
-    if (num_layers, two, num_kv_heads, head_dim) != shape:
+    num_layers, _, num_kv_heads, _, head_dim = cache.storage.shape
+    if (num_layers, num_kv_heads, head_dim) != shape:
         raise ValueError(
             f"the cache is made for {num_layers} layers, {num_kv_heads} KV heads of size {head_dim}, the model has "
-            f"{shape[0]} layers, {shape[2]} KV heads of size {shape[3]}; make one with model.new_cache()"
+            f"{shape[0]} layers, {shape[1]} KV heads of size {shape[2]}; make one with model.new_cache()"
         )
     cache.check_room(length)
     end = cache.num_computed_tokens + length

@@ -23,16 +23,16 @@ def kernel() -> Callable[..., tuple[Tensor, Tensor]] | None:
     None where this torch has none of this form; it is no part of torch's public interface."""
     try:
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
-        one = torch.zeros(1, 1, 1, 2)
-        attended, log_sum = flash(one, one, one, 0.0, True)
+        one = torch.zeros(1, 1, 1, 2, device="cpu", dtype=torch.float32)
+        attended, log_sum = flash(one, one, one, is_causal=True)
         return flash if attended.shape == one.shape and log_sum.shape == (1, 1, 1) else None
     except (AttributeError, RuntimeError, TypeError, ValueError):
         return None
 
 
-def can_be_in_two_parts(num_past: int, like: Tensor) -> bool:
+def pays_in_two_parts(num_past: int, like: Tensor) -> bool:
     """Whether it pays for a chunk that follows `num_past` tokens, on the device of `like`."""
-    return num_past >= MIN_NUM_PAST and not like.is_cuda and kernel() is not None
+    return num_past >= MIN_NUM_PAST and like.device.type == "cpu" and kernel() is not None
 
 
 def attend_in_two_parts(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -42,9 +42,11 @@ def attend_in_two_parts(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor
     num_rows, _, group, _ = queries.shape
     num_past = keys.shape[2] - num_rows
     queries = queries.permute(1, 2, 0, 3)
-    # No mask: the query heads that share keys and values can be rows of one head.
+    # No mask: the query heads that share keys and values can be rows of one head. (1, num_kv_heads, group * num_rows)
     past, past_log_sum = attend(queries.flatten(1, 2)[None], keys[:, :, :num_past], values[:, :, :num_past])
+    # Causal: each has rows of its own. (num_kv_heads, group, num_rows)
     own_keys, own_values = (one[:, :, num_past:].transpose(0, 1).expand(-1, group, -1, -1) for one in (keys, values))
-    own, own_log_sum = attend(queries, own_keys, own_values, 0.0, True)
+    own, own_log_sum = attend(queries, own_keys, own_values, is_causal=True)
+    # e^a / (e^a + e^b) = sigmoid(a - b)
     share_of_past = (past_log_sum.reshape(own_log_sum.shape) - own_log_sum).sigmoid_()
     return own.lerp_(past.reshape(own.shape), share_of_past.unsqueeze(-1).to(own.dtype)).permute(2, 0, 1, 3)

@@ -199,9 +199,9 @@ BAD = {
         argument(CACHE.check_room, "num_tokens", NOT_INTS, below(0)),
         Bad(CACHE.check_room, above(4), ("do not fit", "holds 2 of 6")),
     ],
-    "kv_cache.KVCache.places": [
-        argument(CACHE.places, "num_tokens", NOT_INTS, below(0)),
-        Bad(CACHE.places, above(4), ("do not fit", "holds 2 of 6")),
+    "kv_cache.KVCache.views": [
+        argument(CACHE.views, "num_tokens", NOT_INTS, below(0)),
+        Bad(CACHE.views, above(4), ("do not fit", "holds 2 of 6")),
     ],
     "kv_cache.KVCache.advance": [
         argument(CACHE.advance, "num_tokens", NOT_INTS, below(0), state=cache_state),

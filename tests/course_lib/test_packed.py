@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
-from course_lib.packed_linear import PackedLinear
+from course_lib.packed_weights import packed
 
 CONFIG = ModelConfig(64, 32, 1, 4, 2, 48, max_position_embeddings=32)
 
@@ -82,8 +82,11 @@ def test_packing_changes_neither_names_nor_values() -> None:
 
 def test_one_product_gives_the_layers_outputs_side_by_side() -> None:
     layers = [nn.Linear(8, size, bias=False) for size in (6, 2, 3)]
-    packed, hidden = PackedLinear(*layers), torch.randn(5, 8)
+    expected = [layer.weight.detach().clone() for layer in layers]
+    hidden = torch.randn(5, 8)
     for _ in range(2):
-        torch.testing.assert_close(packed(hidden), torch.cat([layer(hidden) for layer in layers], dim=1))
-    addresses = {layer.weight.untyped_storage().data_ptr() for layer in layers}
-    assert len(addresses) == 1
+        weight = packed(*layers)
+        assert weight.shape == (8, 11)
+        torch.testing.assert_close(hidden @ weight, torch.cat([layer(hidden) for layer in layers], dim=1))
+    assert all(torch.equal(layer.weight, one) for layer, one in zip(layers, expected, strict=True))
+    assert {layer.weight.untyped_storage().data_ptr() for layer in layers} == {weight.untyped_storage().data_ptr()}

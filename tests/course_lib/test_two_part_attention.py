@@ -1,5 +1,7 @@
 """A chunk's attention in two parts against the plain one, and what happens where torch lacks the kernel."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -36,7 +38,9 @@ def test_equals_one_softmax_over_all_keys(rows: int, past: int, kv_heads: int, g
                          [(torch.float64, 1e-12), (torch.bfloat16, 2e-2), (torch.float16, 4e-3)],
                          ids=str)
 def test_in_other_number_formats(dtype: torch.dtype, tolerance: float) -> None:
-    queries, keys, values = torch.randn(9, 2, 4, 16), torch.randn(1, 2, 80, 16), torch.randn(1, 2, 80, 16)
+    generator = torch.Generator().manual_seed(0)
+    queries, keys, values = (torch.randn(*shape, generator=generator)
+                             for shape in ((9, 2, 4, 16), (1, 2, 80, 16), (1, 2, 80, 16)))
     queries, keys, values = (one.to(dtype) for one in (queries, keys, values))
     attended = attend_in_two_parts(queries, keys, values)
     assert attended.dtype == dtype and attended.shape == queries.shape
@@ -69,20 +73,24 @@ def test_the_model_uses_it_behind_many_tokens(model: ToyTransformer, past: int,
     torch.testing.assert_close(cache.storage, whole_cache.storage, **TOLERANCE)
 
 
-def without() -> None:
-    raise RuntimeError("no such operator")
+def refusing(*given: object, **options: object) -> None:
+    raise RuntimeError("not on this machine")
 
 
-def of_another_form(*given: object) -> tuple[torch.Tensor, torch.Tensor]:
+def of_another_form(*given: object, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.zeros(1, 1, 1, 2), torch.zeros(1, 1)
 
 
-@pytest.mark.parametrize("function", [without, of_another_form], ids=["gone", "of another form"])
-def test_a_torch_without_the_kernel(function, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Packet:
-        default = staticmethod(function)
+class NoOperators:
+    """As torch's namespace of operators when it lacks one."""
 
-    monkeypatch.setattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", Packet)
+
+@pytest.mark.parametrize("operators", [
+    NoOperators, SimpleNamespace(_scaled_dot_product_flash_attention_for_cpu=SimpleNamespace(default=refusing)),
+    SimpleNamespace(_scaled_dot_product_flash_attention_for_cpu=SimpleNamespace(default=of_another_form)),
+], ids=["gone", "refusing", "of another form"])
+def test_a_torch_without_the_kernel(operators: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_part_attention.torch, "ops", SimpleNamespace(aten=operators))
     kernel.cache_clear()
     try:
         assert kernel() is None
@@ -94,7 +102,7 @@ def test_a_torch_without_the_kernel(function, monkeypatch: pytest.MonkeyPatch) -
         kernel.cache_clear()
 
 
-def test_decode_steps_ride_along(model: ToyTransformer) -> None:
+def test_fast_forwards_ride_along(model: ToyTransformer) -> None:
     token_ids, other = random_ids(MIN_NUM_PAST + 40), random_ids(9, seed=2)
     long, short = model.new_cache(len(token_ids)), model.new_cache(10)
     model([SequenceChunk(token_ids[:MIN_NUM_PAST], long), SequenceChunk(other, short)])

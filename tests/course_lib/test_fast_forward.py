@@ -1,7 +1,8 @@
-"""Decode steps that are computed straight through equal what the layers compute, whatever happened to the weights."""
+"""Batches computed straight through equal what the layers compute, whatever happened to the weights."""
 
 import copy
 import gc
+import pickle
 import weakref
 from dataclasses import replace
 
@@ -9,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from course_lib.fast_forward import rms_norm
 from course_lib.kv_cache import CacheFullError, KVCache
-from course_lib.layers import rms_norm
 from course_lib.model import ModelConfig, SequenceChunk, ToyTransformer
 from tests.course_lib.test_model import CONFIG, computed, make_model, random_ids
 from tests.course_lib.test_packed import CHANGES, write
@@ -46,6 +47,38 @@ def test_a_step_equals_the_layers(config: ModelConfig, batch_size: int) -> None:
     for cache, other in zip(caches, others, strict=True):
         assert cache.num_computed_tokens == other.num_computed_tokens
         torch.testing.assert_close(cache.storage, other.storage, **EXACT)
+
+
+def chunk_by_the_layers(model: ToyTransformer, tokens: list[int], cache: KVCache) -> torch.Tensor:
+    """A chunk behind what the cache holds, with a mask and positions made here."""
+    start, end = cache.num_computed_tokens, cache.num_computed_tokens + len(tokens)
+    mask = torch.ones(end, end, dtype=torch.bool).tril()[start:]
+    return model.forward_chunk(tokens, torch.arange(start, end), mask, cache)
+
+
+Shapes = list[tuple[int, int]]  # of each sequence: tokens in the cache, tokens of the chunk
+BATCHES: dict[str, Shapes] = {
+    "one prompt": [(0, 9)], "one chunk": [(5, 4)], "more rows than are computed at a time": [(0, 300)],
+    "a chunk of more rows than that": [(20, 290)], "prompts": [(0, 3), (0, 130), (0, 1)],
+    "decode steps and a chunk": [(5, 1), (7, 1), (20, 140)], "a chunk between decode steps": [(5, 1), (3, 6), (7, 1)],
+    "far behind": [(600, 1), (600, 150), (520, 2)], "many sequences": [(place, 1 + place % 2) for place in range(140)],
+}
+
+
+@pytest.mark.parametrize("shapes", BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_batch_equals_the_layers(config: ModelConfig, shapes: Shapes) -> None:
+    model = make_model(config)
+    caches = [computed(model, random_ids(past, seed=place), 2 * new) for place, (past, new) in enumerate(shapes)]
+    others = copy.deepcopy(caches)
+    for step in range(2):  # the second behind what the first left, in the same memory
+        chunks = [random_ids(new, seed=1000 * (step + 1) + place) for place, (_, new) in enumerate(shapes)]
+        got = model([SequenceChunk(*pair) for pair in zip(chunks, caches, strict=True)])
+        expected = [chunk_by_the_layers(model, *pair) for pair in zip(chunks, others, strict=True)]
+        torch.testing.assert_close(got, torch.stack(expected), atol=1e-4, rtol=1e-4)
+    for cache, other in zip(caches, others, strict=True):
+        assert cache.num_computed_tokens == other.num_computed_tokens
+        torch.testing.assert_close(cache.storage, other.storage, atol=1e-4, rtol=1e-4)
 
 
 def test_no_layer_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +137,48 @@ def test_a_full_cache_is_refused_before_anything_is_written() -> None:
 def test_the_norm_equals_torchs(eps: float, dtype: torch.dtype, tolerance: float) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(9, 48, generator=generator), torch.rand(48, generator=generator)
-    hidden[3], hidden[4] = 0.0, 1e-3 * hidden[4]
+    hidden[3], hidden[4], hidden[5] = 0.0, 1e-3 * hidden[4], 1000 * hidden[5]  # squares beyond 16 bits
     hidden, weight = hidden.to(dtype), weight.to(dtype)
     expected = nn.functional.rms_norm(hidden.double(), weight.shape, weight.double(), eps)
     normed = rms_norm(hidden, weight, eps)
     assert normed.dtype == dtype
     torch.testing.assert_close(normed.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+def new_rotary(model: ToyTransformer) -> None:
+    model.rotary = replace(CONFIG, rope_theta=50.0).rotary_table()
+
+
+def new_head(model: ToyTransformer) -> None:
+    model.lm_head = nn.Linear(CONFIG.hidden_size, CONFIG.vocab_size, bias=False).requires_grad_(False)
+
+
+def new_mlp(model: ToyTransformer) -> None:
+    model.model.layers[1].mlp = copy.deepcopy(model.model.layers[0].mlp)
+
+
+def new_layer(model: ToyTransformer) -> None:
+    model.model.layers[0] = copy.deepcopy(model.model.layers[1])
+
+
+@pytest.mark.parametrize("change", [new_rotary, new_head, new_mlp, new_layer])
+def test_a_replaced_module_or_table_is_in_the_batch(change) -> None:
+    model = make_model()
+    cache = computed(model, random_ids(8))
+    before = model([SequenceChunk([3], copy.deepcopy(cache))])[0]
+    change(model)
+    got = model([SequenceChunk([3], copy.deepcopy(cache))])[0]
+    assert (got - before).abs().max() > 1e-3
+    torch.testing.assert_close(got, chunk_by_the_layers(model, [3], cache), **EXACT)
+
+
+def test_memory_does_not_grow_with_the_sizes_that_have_come() -> None:
+    model = make_model()
+    cache = computed(model, [1], room=200)
+    size = len(pickle.dumps(model))
+    for num_tokens in (150, 3, 2, 1):
+        cache.num_computed_tokens = 1
+        model([SequenceChunk([1] * num_tokens, cache)])
+    kept = vars(model.fast().of_this_thread)
+    assert list(kept) == ["buffers"] and kept["buffers"].num_tokens == 1
+    assert len(pickle.dumps(model)) == size

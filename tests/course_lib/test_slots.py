@@ -1,25 +1,32 @@
-"""Decode steps whose caches are joined in one tensor equal what the layers compute for each sequence alone."""
+"""Decode steps of sequences that share their slots equal what the layers compute for each sequence alone."""
 
 import copy
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.joined_caches import JOIN_AFTER, Joiner, is_joined
 from course_lib.kv_cache import KVCache
 from course_lib.model import SequenceChunk, ToyTransformer
-from tests.course_lib.test_decode_step import EXACT, by_the_layers
+from course_lib.slots import JOIN_AFTER, Joiner, are_alike
+from tests.course_lib.test_fast_forward import EXACT, by_the_layers
 from tests.course_lib.test_model import CONFIG, TOLERANCE, computed, make_model, random_ids
 
 
 @pytest.fixture(scope="module")
 def model() -> ToyTransformer:
     return make_model()
+
+
+def is_joined(caches: list[KVCache]) -> bool:
+    """Whether these caches share their slots."""
+    return caches[0].slots is not None and caches[0].slots.are_of(caches)
 
 
 def prompts(model: ToyTransformer, lengths: list[int], room: int = 64) -> list[KVCache]:
@@ -74,7 +81,8 @@ def test_in_one_tensor_attention_is_called_once_a_layer(model: ToyTransformer, m
     assert len(calls) == CONFIG.num_hidden_layers
 
 
-@pytest.mark.parametrize("batch", [[0, 1], [2, 1, 0], [1], [0, 3, 1, 2], [3]], ids=str)
+@pytest.mark.parametrize("batch", [[0, 1], [2, 1, 0], [0, 2, 1], [1], [0, 1, 3], [0, 3, 1, 2], [3]],
+                         ids=str)
 def test_other_batches_than_the_joined_one(model: ToyTransformer, batch: list[int]) -> None:
     """Some of the sequences, in another order, with one more, or only one more: and then the old batch again."""
     lengths, steps = [5, 6, 7], JOIN_AFTER + 1
@@ -103,11 +111,13 @@ def test_a_chunk_of_a_joined_sequence_and_its_neighbours(model: ToyTransformer) 
 
 
 def test_mixed_batches_join_their_decode_steps_too(model: ToyTransformer) -> None:
-    caches, long, whole = prompts(model, [5, 6]), model.new_cache(200), model.new_cache(200)
+    caches, others = prompts(model, [5, 6]), prompts(model, [5, 6])
+    long, whole = model.new_cache(200), model.new_cache(200)
     tokens = random_ids(20 * (JOIN_AFTER + 2))
     for step in range(JOIN_AFTER + 2):
         chunk = tokens[20 * step:20 * step + 20]
         logits = model([*(SequenceChunk([4], cache) for cache in caches), SequenceChunk(chunk, long)])
+        torch.testing.assert_close(logits[:2], by_the_layers(model, [4, 4], others), **TOLERANCE)
     assert is_joined(caches) and not is_joined([*caches, long])
     torch.testing.assert_close(logits[2:], model([SequenceChunk(tokens, whole)]), **TOLERANCE)
     torch.testing.assert_close(long.storage, whole.storage, **TOLERANCE)
@@ -139,6 +149,18 @@ def test_sequences_of_very_different_sizes_stay_apart(model: ToyTransformer, len
     assert is_joined(caches[1:])
 
 
+@pytest.mark.parametrize(("lengths", "rooms", "joins"), [
+    ([26, 7, 7], [2, 21, 21], True), ([1, 1, 1], [14, 3, 3], True), ([35, 7, 7], [2, 30, 30], False),
+    ([1, 1, 1], [18, 3, 3], False),
+], ids=["lengths not quite doubled", "rooms not quite doubled", "lengths more than doubled", "rooms more than doubled"])
+def test_how_different_sizes_may_be(lengths: list[int], rooms: list[int], joins: bool) -> None:
+    caches = []
+    for length, room in zip(lengths, rooms, strict=True):
+        caches.append(KVCache(1, 1, 2, length + room))
+        caches[-1].advance(length)
+    assert are_alike(caches) == joins
+
+
 def test_joining_waits_for_the_same_sequences_in_a_row(model: ToyTransformer) -> None:
     joiner, caches = Joiner(), prompts(model, [3, 3, 3])
     for _ in range(JOIN_AFTER):
@@ -162,21 +184,87 @@ def test_a_joined_cache_is_written_and_read_as_any_other(model: ToyTransformer) 
     assert torch.equal(second.storage, before)
 
 
-def test_copies_of_joined_caches_are_their_own(model: ToyTransformer) -> None:
-    caches = prompts(model, [5, 6])
-    decode(model, caches, JOIN_AFTER + 1)
-    copies = copy.deepcopy(caches)
+COPIES: dict[str, Callable[[list[KVCache]], list[KVCache]]] = {
+    "deep copies": copy.deepcopy, "each copied": lambda caches: [copy.copy(cache) for cache in caches],
+    "pickled": lambda caches: pickle.loads(pickle.dumps(caches)),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copies_of_joined_caches_are_their_own(model: ToyTransformer, copied) -> None:
+    lengths, steps = [5, 6], JOIN_AFTER + 1
+    caches, others = prompts(model, lengths), alone(model, lengths, steps)
+    decode(model, caches, steps)
     kept = [cache.storage.clone() for cache in caches]
-    decode(model, copies, JOIN_AFTER + 3)
+    copies, other_copies = copied(caches), copy.deepcopy(others)
+    for _ in range(steps):
+        assert_equal_alone(model, copies, other_copies)
     for cache, storage in zip(caches, kept, strict=True):
-        assert cache.num_computed_tokens in (5 + JOIN_AFTER + 1, 6 + JOIN_AFTER + 1)
         assert torch.equal(cache.storage, storage)
+    assert_equal_alone(model, caches, others)
+
+
+def test_a_copy_of_one_holds_nothing_of_the_others(model: ToyTransformer) -> None:
+    caches = prompts(model, [5] * 8)
+    sizes = [len(pickle.dumps(caches[0]))]
+    decode(model, caches, JOIN_AFTER + 1)
+    assert is_joined(caches)
+    sizes.append(len(pickle.dumps(caches[0])))
+    assert sizes[1] < 1.1 * sizes[0]
+    assert copy.deepcopy(caches[0]).storage.untyped_storage().nbytes() == caches[0].storage.nbytes
+
+
+def test_who_decodes_alone_again_leaves_the_shared_memory(model: ToyTransformer) -> None:
+    caches = prompts(model, [5, 6, 7])
+    decode(model, caches, JOIN_AFTER + 1)
+    shared = weakref.ref(caches[0].slots)
+    for count, cache in enumerate(caches, start=1):
+        decode(model, [cache], 1)
+        assert cache.storage.untyped_storage().nbytes() == cache.storage.nbytes
+        assert (shared() is None) == (count == 3)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float16, 2e-2), (torch.bfloat16, 2e-1)],
+                         ids=str)
+def test_in_other_number_formats(dtype: torch.dtype, tolerance: float) -> None:
+    model, lengths = make_model().to(dtype), [5, 9, 7]
+    caches, others = prompts(model, lengths), prompts(model, lengths)
+    for _ in range(JOIN_AFTER + 2):
+        tokens = [cache.num_computed_tokens for cache in caches]
+        logits = decode(model, caches, 1)
+        assert logits.dtype == dtype
+        torch.testing.assert_close(logits, by_the_layers(model, tokens, others), atol=tolerance, rtol=tolerance)
+    assert is_joined(caches)
+
+
+def test_what_was_taken_back_is_not_seen(model: ToyTransformer) -> None:
+    """A sequence set back to its prompt, beside one that goes on."""
+    caches, others = prompts(model, [9, 5]), prompts(model, [9, 5])
+    decode(model, caches, JOIN_AFTER + 3)
+    for cache, other in zip(caches, others, strict=True):
+        cache.num_computed_tokens = other.num_computed_tokens
+    for _ in range(3):
+        tokens = [11, 12]
+        got = model([SequenceChunk([token], cache) for token, cache in zip(tokens, caches, strict=True)])
+        torch.testing.assert_close(got, by_the_layers(model, tokens, others), **EXACT)
+    assert is_joined(caches)
+
+
+def test_threads_do_not_meet(model: ToyTransformer) -> None:
+    """Four threads decode on one model, each its own sequences."""
+    lengths = [[3 + thread, 9 + thread] for thread in range(4)]
+    expected = [decode(model, prompts(model, its), 40) for its in lengths]
+    batches = [prompts(model, its) for its in lengths]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda caches: decode(model, caches, 40), batches))
+    for got, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(got, wanted, **EXACT)
 
 
 def test_memory_goes_with_the_last_of_the_joined(model: ToyTransformer) -> None:
     caches = prompts(model, [5, 6])
     decode(model, caches, JOIN_AFTER + 1)
-    kept = weakref.ref(caches[0].joined)
+    kept = weakref.ref(caches[0].slots)
     gc.disable()
     try:
         del caches[0]
@@ -188,8 +276,9 @@ def test_memory_goes_with_the_last_of_the_joined(model: ToyTransformer) -> None:
 
 
 def test_a_model_that_has_joined_caches_can_be_saved_and_copied(model: ToyTransformer) -> None:
-    caches, others = prompts(model, [5, 6]), alone(model, [5, 6], JOIN_AFTER)
-    decode(model, caches, JOIN_AFTER)
+    caches, others = prompts(model, [5, 6]), alone(model, [5, 6], JOIN_AFTER + 1)
+    decode(model, caches, JOIN_AFTER + 1)
+    assert is_joined(caches)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert_equal_alone(twin, copy.deepcopy(caches), copy.deepcopy(others))
 

@@ -1,0 +1,82 @@
+"""What decode steps write into and attend to: the caches of several sequences in one tensor, where that pays.
+
+For one new token attention has little to compute, and calling it once a sequence takes longer than computing it. In one
+tensor each sequence has a slot, each new token a place in its slot (vLLM's "slot mapping"), and one call serves all.
+"""
+
+import weakref
+
+import torch
+
+from course_lib.kv_cache import KVCache
+
+__all__: list[str] = []  # the model's own
+
+# Joining copies what the caches hold, which takes about as long as four joined steps save. It waits until the same
+# sequences have decoded together for as many steps, so that it never costs much more than it could have saved.
+JOIN_AFTER = 4
+
+
+class Slots:
+    """The memory that a group of decode steps shares; a group of one keeps its own."""
+
+    @torch.inference_mode(False)  # else nobody could write into the caches afterwards
+    def __init__(self, caches: list[KVCache]) -> None:
+        """Moves the computed tokens of several caches into one tensor. One cache stays where it is, but moves out of
+        the memory that it shared with others, which can be freed when all have left it."""
+        slot_size = max(cache.max_num_tokens for cache in caches)
+        num_layers, two, num_kv_heads, _, head_dim = caches[0].storage.shape
+        is_shared = any(cache.slots is not None and len(cache.slots.addresses) > 1 for cache in caches)
+        if len(caches) > 1 or is_shared:
+            storage = caches[0].storage.new_zeros(num_layers, two, num_kv_heads, len(caches), slot_size, head_dim)
+            for cache, slot in zip(caches, storage.unbind(3), strict=True):
+                slot[..., :cache.num_computed_tokens, :] = cache.storage[..., :cache.num_computed_tokens, :]
+                cache.storage, cache.slots = slot[..., :cache.max_num_tokens, :], None
+        else:
+            storage = caches[0].storage.unsqueeze(3)
+        self.addresses = [cache.storage.data_ptr() for cache in caches]
+        self.starts = slot_size * torch.arange(len(caches), device=storage.device)
+        # For each layer: keys and values with all slots in a row, to write into, (2, num_kv_heads, num_slots *
+        # slot_size, head_dim); keys and values to attend to, each (num_slots, num_kv_heads, slot_size, head_dim).
+        self.layers = [(layer.flatten(2, 3), *layer.transpose(1, 2)) for layer in storage]
+        for cache in caches:
+            cache.slots = self
+
+    def are_of(self, caches: list[KVCache]) -> bool:
+        """Whether the slots are those of just these caches, in this order, which still have their contents here."""
+        return self.addresses == [cache.storage.data_ptr() for cache in caches]
+
+
+class Joiner:
+    """Decides which sequences of a batch's decode steps share their slots."""
+
+    def __init__(self) -> None:
+        self.last: list[weakref.ref[KVCache]] = []  # the caches that came last, without keeping them in memory,
+        self.times = 0  # and how many times they came in a row
+
+    def groups(self, caches: list[KVCache]) -> list[tuple[Slots, list[KVCache]]]:
+        """The caches in groups that attend together, each with its slots: all in one group, where they share slots
+        already or it pays to let them; else each alone. May move their contents."""
+        slots = caches[0].slots
+        if slots is not None and slots.are_of(caches):
+            return [(slots, caches)]
+        if len(caches) > 1 and self._count(caches) > JOIN_AFTER and are_alike(caches):
+            return [(Slots(caches), caches)]
+        return [(cache.slots if cache.slots is not None and cache.slots.are_of([cache]) else Slots([cache]), [cache])
+                for cache in caches]
+
+    def _count(self, caches: list[KVCache]) -> int:
+        """How many times in a row these caches have come."""
+        if [reference() for reference in self.last] == caches:
+            self.times += 1
+        else:
+            self.last, self.times = [weakref.ref(cache) for cache in caches], 1
+        return self.times
+
+
+def are_alike(caches: list[KVCache]) -> bool:
+    """Whether sharing slots would at most double the room that the caches take and the keys that attention looks at:
+    each slot is as large as the largest cache, and in each attention looks as far as in the longest sequence."""
+    rooms = [cache.max_num_tokens for cache in caches]
+    lengths = [cache.num_computed_tokens + 1 for cache in caches]
+    return all(len(sizes) * max(sizes) <= 2 * sum(sizes) for sizes in (rooms, lengths))
