@@ -42,10 +42,6 @@ class Slots:
         for cache in caches:
             cache.slots = self
 
-    def are_of(self, caches: list[KVCache]) -> bool:
-        """Whether the slots are those of just these caches, in this order, which still have their contents here."""
-        return self.addresses == [cache.storage.data_ptr() for cache in caches]
-
 
 class Joiner:
     """Decides which sequences of a batch's decode steps share their slots."""
@@ -55,15 +51,16 @@ class Joiner:
         self.times = 0  # and how many times they came in a row
 
     def groups(self, caches: list[KVCache]) -> list[tuple[Slots, list[KVCache]]]:
-        """The caches in groups that attend together, each with its slots: all in one group, where they share slots
-        already or it pays to let them; else each alone. May move their contents."""
-        slots = caches[0].slots
-        if slots is not None and slots.are_of(caches):
-            return [(slots, caches)]
-        if len(caches) > 1 and self._count(caches) > JOIN_AFTER and are_alike(caches):
-            return [(Slots(caches), caches)]
-        return [(cache.slots if cache.slots is not None and cache.slots.are_of([cache]) else Slots([cache]), [cache])
-                for cache in caches]
+        """The caches in groups that attend together, each with its slots, in the same order. May move their contents.
+
+        Those that share slots already and still stand together stay together, the others are alone. Only after the
+        same caches have come for a while are they grouped anew, by their sizes.
+        """
+        groups = [caches]
+        if len(caches) > 1:
+            is_time = self._count(caches) % (JOIN_AFTER + 1) == 0
+            groups = alike(caches) if is_time else together(caches)
+        return [(group[0].slots if share_slots(group) else Slots(group), group) for group in groups]
 
     def _count(self, caches: list[KVCache]) -> int:
         """How many times in a row these caches have come."""
@@ -74,9 +71,37 @@ class Joiner:
         return self.times
 
 
+def share_slots(caches: list[KVCache]) -> bool:
+    """Whether just these caches, in this order, have their contents in the same slots, or one in slots of its own."""
+    slots = caches[0].slots
+    return slots is not None and slots.addresses == [cache.storage.data_ptr() for cache in caches]
+
+
+def together(caches: list[KVCache]) -> list[list[KVCache]]:
+    """Groups of caches that share slots; a cache that shares none is a group of its own."""
+    groups, done = [], 0
+    while done < len(caches):
+        slots = caches[done].slots
+        group = caches[done:done + len(slots.addresses)] if slots is not None else []
+        groups.append(group if group and share_slots(group) else [caches[done]])
+        done += len(groups[-1])
+    return groups
+
+
+def alike(caches: list[KVCache]) -> list[list[KVCache]]:
+    """Groups of neighbours that are not too different in size to share slots."""
+    groups = [caches[:1]]
+    for cache in caches[1:]:
+        if are_alike([*groups[-1], cache]):
+            groups[-1].append(cache)
+        else:
+            groups.append([cache])
+    return groups
+
+
 def are_alike(caches: list[KVCache]) -> bool:
-    """Whether sharing slots would at most double the room that the caches take and the keys that attention looks at:
-    each slot is as large as the largest cache, and in each attention looks as far as in the longest sequence."""
+    """Whether sharing slots takes at most half as much room again, and half as many keys that attention looks at: each
+    slot is as large as the largest cache, and in each attention looks as far as in the longest sequence."""
     rooms = [cache.max_num_tokens for cache in caches]
     lengths = [cache.num_computed_tokens + 1 for cache in caches]
-    return all(len(sizes) * max(sizes) <= 2 * sum(sizes) for sizes in (rooms, lengths))
+    return all(len(sizes) * max(sizes) <= 1.5 * sum(sizes) for sizes in (rooms, lengths))

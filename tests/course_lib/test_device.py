@@ -89,8 +89,8 @@ def test_what_the_notebooks_run_fits_a_t4(t4: DeviceProfile) -> None:
     with torch.device("meta"):
         weights = sum(one.numel() for one in ToyTransformer(config, device="meta").parameters())
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
-    # Joining them takes a second copy for a moment, and slots as large as the largest at most double that.
-    caches = (1 + 2) * 10 * t4.long_prompt * per_token
+    # Joining them takes a second copy for a moment, and slots as large as the largest half as much again.
+    caches = (1.5 + 1.5) * 10 * t4.long_prompt * per_token
     # Per token: gate, up and their product, the residual and its norm. The scores of a chunk, in case a kernel
     # without a fused path writes them out: all heads, half of a long prompt at a time.
     activations = t4.long_prompt * (3 * config.intermediate_size + 4 * config.hidden_size)

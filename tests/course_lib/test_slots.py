@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from course_lib.kv_cache import KVCache
 from course_lib.model import SequenceChunk, ToyTransformer
-from course_lib.slots import JOIN_AFTER, Joiner, are_alike
+from course_lib.slots import JOIN_AFTER, Joiner, are_alike, share_slots
 from tests.course_lib.test_fast_forward import EXACT, by_the_layers
 from tests.course_lib.test_model import CONFIG, TOLERANCE, computed, make_model, random_ids
 
@@ -22,11 +22,6 @@ from tests.course_lib.test_model import CONFIG, TOLERANCE, computed, make_model,
 @pytest.fixture(scope="module")
 def model() -> ToyTransformer:
     return make_model()
-
-
-def is_joined(caches: list[KVCache]) -> bool:
-    """Whether these caches share their slots."""
-    return caches[0].slots is not None and caches[0].slots.are_of(caches)
 
 
 def prompts(model: ToyTransformer, lengths: list[int], room: int = 64) -> list[KVCache]:
@@ -64,7 +59,7 @@ def test_joined_steps_equal_the_layers(model: ToyTransformer, lengths: list[int]
     for num_steps in range(1, JOIN_AFTER + 4):
         before = alone(model, lengths, num_steps - 1)
         assert_equal_alone(model, caches, before)
-        assert is_joined(caches) == (num_steps > JOIN_AFTER)
+        assert share_slots(caches) == (num_steps > JOIN_AFTER)
 
 
 def test_in_one_tensor_attention_is_called_once_a_layer(model: ToyTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +113,7 @@ def test_mixed_batches_join_their_decode_steps_too(model: ToyTransformer) -> Non
         chunk = tokens[20 * step:20 * step + 20]
         logits = model([*(SequenceChunk([4], cache) for cache in caches), SequenceChunk(chunk, long)])
         torch.testing.assert_close(logits[:2], by_the_layers(model, [4, 4], others), **TOLERANCE)
-    assert is_joined(caches) and not is_joined([*caches, long])
+    assert share_slots(caches) and not share_slots([*caches, long])
     torch.testing.assert_close(logits[2:], model([SequenceChunk(tokens, whole)]), **TOLERANCE)
     torch.testing.assert_close(long.storage, whole.storage, **TOLERANCE)
 
@@ -139,20 +134,26 @@ def test_any_batches_one_after_another(model: ToyTransformer, steps: Steps) -> N
 
 @pytest.mark.parametrize(("lengths", "room"), [([100, 3, 3, 3], 64), ([3, 3, 3, 3], [900, 20, 20, 20])],
                          ids=["one much longer", "one with much more room"])
-def test_sequences_of_very_different_sizes_stay_apart(model: ToyTransformer, lengths: list[int], room) -> None:
+def test_only_sequences_of_like_sizes_share_slots(model: ToyTransformer, lengths: list[int], room) -> None:
     rooms = room if isinstance(room, list) else [room] * len(lengths)
     caches = [computed(model, random_ids(length, seed=place), its_room)
               for place, (length, its_room) in enumerate(zip(lengths, rooms, strict=True))]
-    decode(model, caches, JOIN_AFTER + 2)
-    assert not is_joined(caches)
-    decode(model, caches[1:], JOIN_AFTER + 2)
-    assert is_joined(caches[1:])
+    others = copy.deepcopy(caches)
+    for _ in range(JOIN_AFTER + 2):
+        assert_equal_alone(model, caches, others)
+    assert share_slots(caches[:1]) and share_slots(caches[1:])
+    shared = caches[1].slots
+    for batch in ([1, 2, 3], [0, 1, 2, 3], [1, 2, 3, 0]):  # the others stay together, whoever stands beside them
+        assert_equal_alone(model, [caches[place] for place in batch], [others[place] for place in batch])
+        assert caches[1].slots is shared
+    assert_equal_alone(model, caches[:3], others[:3])
+    assert all(share_slots([cache]) for cache in caches[:3])
 
 
 @pytest.mark.parametrize(("lengths", "rooms", "joins"), [
-    ([26, 7, 7], [2, 21, 21], True), ([1, 1, 1], [14, 3, 3], True), ([35, 7, 7], [2, 30, 30], False),
-    ([1, 1, 1], [18, 3, 3], False),
-], ids=["lengths not quite doubled", "rooms not quite doubled", "lengths more than doubled", "rooms more than doubled"])
+    ([14, 7, 7], [7, 14, 14], True), ([1, 1, 1], [10, 5, 5], True), ([17, 7, 7], [4, 14, 14], False),
+    ([1, 1, 1], [13, 5, 5], False),
+], ids=["lengths below one and a half", "rooms below one and a half", "lengths above", "rooms above"])
 def test_how_different_sizes_may_be(lengths: list[int], rooms: list[int], joins: bool) -> None:
     caches = []
     for length, room in zip(lengths, rooms, strict=True):
@@ -161,18 +162,27 @@ def test_how_different_sizes_may_be(lengths: list[int], rooms: list[int], joins:
     assert are_alike(caches) == joins
 
 
+def test_neighbours_are_grouped_by_size(model: ToyTransformer) -> None:
+    """Two short ones, a long one, two short ones: the groups are of neighbours, as rows stand in a batch."""
+    lengths = [3, 4, 90, 5, 6]
+    caches, others = prompts(model, lengths), prompts(model, lengths)
+    for _ in range(JOIN_AFTER + 3):
+        assert_equal_alone(model, caches, others)
+    assert share_slots(caches[:2]) and share_slots(caches[2:3]) and share_slots(caches[3:])
+
+
 def test_joining_waits_for_the_same_sequences_in_a_row(model: ToyTransformer) -> None:
     joiner, caches = Joiner(), prompts(model, [3, 3, 3])
     for _ in range(JOIN_AFTER):
         joiner.groups(caches[:2])
         joiner.groups(caches)
-    assert not is_joined(caches) and not is_joined(caches[:2])
+    assert not share_slots(caches) and not share_slots(caches[:2])
 
 
 def test_a_joined_cache_is_written_and_read_as_any_other(model: ToyTransformer) -> None:
     caches = prompts(model, [5, 6])
     decode(model, caches, JOIN_AFTER + 1)
-    assert is_joined(caches)
+    assert share_slots(caches)
     [first, second] = caches
     assert (first.max_num_tokens, first.storage.shape[3]) == (69, 69)
     assert not first.storage.is_inference()
@@ -208,7 +218,7 @@ def test_a_copy_of_one_holds_nothing_of_the_others(model: ToyTransformer) -> Non
     caches = prompts(model, [5] * 8)
     sizes = [len(pickle.dumps(caches[0]))]
     decode(model, caches, JOIN_AFTER + 1)
-    assert is_joined(caches)
+    assert share_slots(caches)
     sizes.append(len(pickle.dumps(caches[0])))
     assert sizes[1] < 1.1 * sizes[0]
     assert copy.deepcopy(caches[0]).storage.untyped_storage().nbytes() == caches[0].storage.nbytes
@@ -234,7 +244,7 @@ def test_in_other_number_formats(dtype: torch.dtype, tolerance: float) -> None:
         logits = decode(model, caches, 1)
         assert logits.dtype == dtype
         torch.testing.assert_close(logits, by_the_layers(model, tokens, others), atol=tolerance, rtol=tolerance)
-    assert is_joined(caches)
+    assert share_slots(caches)
 
 
 def test_what_was_taken_back_is_not_seen(model: ToyTransformer) -> None:
@@ -247,7 +257,7 @@ def test_what_was_taken_back_is_not_seen(model: ToyTransformer) -> None:
         tokens = [11, 12]
         got = model([SequenceChunk([token], cache) for token, cache in zip(tokens, caches, strict=True)])
         torch.testing.assert_close(got, by_the_layers(model, tokens, others), **EXACT)
-    assert is_joined(caches)
+    assert share_slots(caches)
 
 
 def test_threads_do_not_meet(model: ToyTransformer) -> None:
@@ -278,7 +288,7 @@ def test_memory_goes_with_the_last_of_the_joined(model: ToyTransformer) -> None:
 def test_a_model_that_has_joined_caches_can_be_saved_and_copied(model: ToyTransformer) -> None:
     caches, others = prompts(model, [5, 6]), alone(model, [5, 6], JOIN_AFTER + 1)
     decode(model, caches, JOIN_AFTER + 1)
-    assert is_joined(caches)
+    assert share_slots(caches)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert_equal_alone(twin, copy.deepcopy(caches), copy.deepcopy(others))
 
