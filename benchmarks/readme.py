@@ -34,7 +34,7 @@ operations takes nearly as long as the products and the attention themselves. In
 out has to be computed: norms, rotations, the gate of the feed-forward layer, keys and values put in place. The makespan
 of the mixed workload is mostly arithmetic: its long prompts alone take twice the time of `prefill 2048, limit`, whoever
 schedules them. Chunks cost what the chunk-size trade-off says: each of them reads all weights and calls all operations
-again, so chunked prefill's makespan is a few percent longer than the standard one's.
+again, so chunked prefill's makespan is longer than the standard one's, by about a tenth in the run below.
 """
 GRADING = """\
 Whole commands, start-up included. Ours sandboxes every submission, judges it in the grader's process and writes its
