@@ -34,7 +34,7 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
     layers = []
     prepared, head = model.fast().layers, model.fast().head
     for weights in prepared:
-        products = (weights.qkv, weights.attention_output, weights.gate, weights.up, weights.mlp_output)
+        products = (weights.qkv, weights.attention_output, weights.gate_up, weights.mlp_output)
         is_last = weights is prepared[-1]  # behind its keys and values, only each sequence's last row goes on
         # Each call: sequences, tokens of each, keys of each, whether it is a prompt. Decode steps are joined in one.
         groups = [(1, 1 if is_last else rows, num_keys, not is_last) for rows, num_keys in spans if rows > 1]
@@ -57,15 +57,14 @@ def limit(model: ToyTransformer, spans: Sequence[tuple[int, int]], repeats: int 
         synchronize(weight.device)
         start = time.perf_counter()
         for _ in range(repeats):
-            for qkv, o, gate, up, down, rows, blocks, calls in layers:
+            for qkv, o, gate_up, down, rows, blocks, calls in layers:
                 for some in hidden_blocks:
                     torch.mm(some, qkv)
                 for queries, keys, values, is_causal in calls:
                     scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
                 torch.mm(rows, o)
                 for some, some_inner in blocks:
-                    torch.mm(some, gate)
-                    torch.mm(some, up)
+                    torch.mm(some, gate_up)
                     torch.mm(some_inner, down)
             torch.mm(last, head)
         synchronize(weight.device)

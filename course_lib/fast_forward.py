@@ -35,8 +35,7 @@ class LayerWeights(NamedTuple):
     qkv: Tensor
     attention_output: Tensor
     mlp_norm: Tensor
-    gate: Tensor
-    up: Tensor
+    gate_up: Tensor
     mlp_output: Tensor
 
 
@@ -49,7 +48,7 @@ class FastForward:
             LayerWeights(layer.input_layernorm.weight,
                          packed(layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj),
                          packed(layer.self_attn.o_proj), layer.post_attention_layernorm.weight,
-                         packed(layer.mlp.gate_proj), packed(layer.mlp.up_proj), packed(layer.mlp.down_proj))
+                         packed(layer.mlp.gate_proj, layer.mlp.up_proj), packed(layer.mlp.down_proj))
             for layer in model.model.layers
         ]
         self.embedding, self.norm = model.model.embed_tokens.weight, model.model.norm.weight
@@ -87,7 +86,7 @@ class FastForward:
         cos, sin = self.rotary.index_select(0, positions).unbind(1)
         hidden_rows, cos_rows, sin_rows = (one.split_with_sizes(buffers.sizes) for one in (hidden, cos, sin))
         to_project = list(zip(hidden_rows, buffers.blocks, cos_rows, sin_rows, strict=True))
-        to_feed = [(rows, block.gate, block.up) for rows, block, _, _ in to_project]
+        to_feed = [(rows, *block.gate_up) for rows, block, _, _ in to_project]
         counts = [span.num_rows for span in spans]
         news = buffers.news.split_with_sizes(counts, 2)
         to_attend = list(zip(spans, buffers.queries.split_with_sizes(counts), news, strict=True))
@@ -102,8 +101,7 @@ class FastForward:
                 # goes into nobody's logits: all that it computes for these are keys and values.
                 only_last, last_rows = True, torch.tensor(lengths, device=hidden.device).cumsum(0) - 1
                 hidden = hidden[last_rows]
-                to_feed = [(rows, buffers.gate[:len(rows)], buffers.up[:len(rows)])
-                           for rows in hidden.split(buffers.max_rows)]
+                to_feed = [(rows, *buffers.gate_up_of(len(rows))) for rows in hidden.split(buffers.max_rows)]
                 queries = buffers.queries[last_rows].split_with_sizes([span.num_last_rows for span in spans])
                 to_attend = zip(spans, queries, news, strict=True)
             # Each sequence against its own cache (Orca's selective batching, Yu et al. 2022).
@@ -111,10 +109,8 @@ class FastForward:
             attended = attended[0] if len(spans) == 1 else torch.cat(attended)
             hidden.addmm_(attended.reshape(len(hidden), -1), weights.attention_output)
             # All rows together again: the feed-forward network.
-            for rows, gate, up in to_feed:
-                normed = rms_norm(rows, weights.mlp_norm, eps)
-                torch.mm(normed, weights.gate, out=gate)
-                torch.mm(normed, weights.up, out=up)
+            for rows, gate_up, gate, up in to_feed:
+                torch.mm(rms_norm(rows, weights.mlp_norm, eps), weights.gate_up, out=gate_up)
                 rows.addmm_(silu(gate, inplace=True).mul_(up), weights.mlp_output)
         for span in spans:
             span.advance()
@@ -131,22 +127,27 @@ class Buffers:
         self.queries = heads[:, :num_heads].unflatten(1, (num_kv_heads, -1))
         self.news = heads[:, num_heads:].unflatten(1, (2, num_kv_heads)).permute(1, 2, 0, 3)  # keys and values
         self.max_rows = min(num_tokens, ROWS_AT_A_TIME) if like.device.type == "cpu" else num_tokens
-        self.gate, self.up = like.new_empty(2, self.max_rows, config.intermediate_size)
+        self.gate_up = like.new_empty(self.max_rows, 2 * config.intermediate_size)
         others = like.new_empty(self.max_rows, num_heads + num_kv_heads, head_dim)
-        self.blocks = [Block(rows, others[:len(rows)], self.gate[:len(rows)], self.up[:len(rows)])
+        self.blocks = [Block(rows, others[:len(rows)], self.gate_up_of(len(rows)))
                        for rows in heads.split(self.max_rows)]
         self.sizes = [len(block.qkv) for block in self.blocks]
+
+    def gate_up_of(self, num_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The product's place for some rows, (num_rows, 2 * intermediate_size), and its two halves."""
+        gate_up = self.gate_up[:num_rows]
+        return gate_up, *gate_up.chunk(2, 1)
 
 
 class Block:
     """Memory for some of the rows."""
 
-    def __init__(self, heads: Tensor, others: Tensor, gate: Tensor, up: Tensor) -> None:
+    def __init__(self, heads: Tensor, others: Tensor, gate_up: tuple[Tensor, Tensor, Tensor]) -> None:
         """heads: (num_rows, heads, head_dim); others: (num_rows, the first of these heads that are rotated, head_dim);
-        gate and up: (num_rows, intermediate_size)."""
+        gate_up: as Buffers.gate_up_of."""
         self.qkv, self.rotated, self.others = heads.flatten(1), heads[:, :others.shape[1]], others
         self.halves, self.other_halves = self.rotated.chunk(2, -1), others.chunk(2, -1)
-        self.gate, self.up = gate, up
+        self.gate_up = gate_up
 
     def rotate(self, cos: Tensor, sin: Tensor) -> None:
         """As `rotate` of rotary.py, with memory at hand for the other of each pair."""

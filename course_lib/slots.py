@@ -37,8 +37,11 @@ class Slots:
         self.addresses = [cache.storage.data_ptr() for cache in caches]
         self.starts = slot_size * torch.arange(len(caches), device=storage.device)
         # For each layer: keys and values with all slots in a row, to write into, (2, num_kv_heads, num_slots *
-        # slot_size, head_dim); keys and values to attend to, each (num_slots, num_kv_heads, slot_size, head_dim).
-        self.layers = [(layer.flatten(2, 3), *layer.transpose(1, 2)) for layer in storage]
+        # slot_size, head_dim).
+        self.to_write = storage.flatten(3, 4).unbind(0)
+        # To attend to: keys and values of one layer after another, (2 * num_layers, num_slots, num_kv_heads, slot_size,
+        # head_dim).
+        self.to_read = storage.flatten(0, 1).transpose(1, 2)
         for cache in caches:
             cache.slots = self
 

@@ -55,26 +55,27 @@ class DecodeSpan:
     def __init__(self, caches: list[KVCache], slots: Slots, positions: Tensor) -> None:
         """`positions`: (num_sequences,), the place of each row in its sequence."""
         self.num_rows = self.num_last_rows = len(caches)
-        self.caches, self.slots = caches, slots
+        self.caches = caches
         # Of the new tokens among all slots; the first slot starts at 0.
         self.places = positions if len(caches) == 1 else slots.starts + positions
         lengths = [cache.num_computed_tokens + 1 for cache in caches]
-        self.num_keys, self.mask = max(lengths), None
-        if min(lengths) < self.num_keys:
+        num_keys, self.mask = max(lengths), None
+        seen = slots.to_read.narrow(3, 0, num_keys).unbind(0)
+        self.views = list(zip(slots.to_write, seen[::2], seen[1::2], strict=True))
+        if min(lengths) < num_keys:
             # Hides what lies behind the end of the shorter ones, whatever it is but NaN: zeros, or what was computed
             # before somebody set `num_computed_tokens` back. Added to the scores, in their number format: a mask of
             # bools would be turned into such a one in every layer.
-            behind = torch.arange(self.num_keys, device=positions.device) > positions[:, None]
+            behind = torch.arange(num_keys, device=positions.device) > positions[:, None]
             mask = torch.zeros_like(behind, dtype=caches[0].storage.dtype).masked_fill_(behind, float("-inf"))
             self.mask = mask[:, None, None]  # the same for every head: (num_sequences, 1, 1, num_keys)
 
     def attend(self, layer: int, queries: Tensor, new: Tensor, only_last: bool) -> Tensor:
         """As ChunkSpan.attend; each row is its sequence's last one anyway."""
-        place, keys, values = self.slots.layers[layer]
-        place.index_copy_(2, self.places, new)
+        slots, keys, values = self.views[layer]
+        slots.index_copy_(2, self.places, new)
         # Each row sees every key of its sequence. The heads of a group become the rows of one product.
-        return scaled_dot_product_attention(queries, keys.narrow(2, 0, self.num_keys),
-                                            values.narrow(2, 0, self.num_keys), self.mask)
+        return scaled_dot_product_attention(queries, keys, values, self.mask)
 
     def advance(self) -> None:
         """Counts the rows as computed."""
