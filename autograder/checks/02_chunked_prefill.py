@@ -31,7 +31,8 @@ MISCONCEPTIONS = {
     "not_last_logits": "These are not the last chunk's logits. The first output token follows the whole prompt.",
     "return_in_loop": "Only the first chunk was computed: is the return inside the loop?",
     "one_shot": "The whole prompt is computed in one call; that is standard prefill, not chunked.",
-    "start_stuck": "Every chunk is told to start at 0; its start is the number of tokens computed before it.",
+    "start_stuck": "Every chunk starts at position 0. Its start is the number of tokens computed before it: pass that "
+                   "to prefill_chunk. If you do, look at prefill_chunk, whose positions have to count from there.",
     "whole_prompt_again": "Each call gets the prompt from its beginning; a chunk holds only its own tokens, "
                           "the earlier ones are in the cache.",
     "samples_between": "A token was put between two chunks: nothing is sampled before the last chunk.",
