@@ -29,12 +29,13 @@ Part of the lead in prefill is work left out: our last layer computes only the r
 `forward` computes all rows of every layer (it leaves out only their logits). The limit leaves out the same rows.
 
 Where a target is missed: a decode step of this small model is some hundred small tensor operations. `fast_forward.py`
-calls them with nothing in between, and `slots.py` lets one attention call serve all sequences; still, calling the
-operations takes nearly as long as the products and the attention themselves. In a prefill, what the limit leaves
-out has to be computed: norms, rotations, the gate of the feed-forward layer, keys and values put in place. The makespan
-of the mixed workload is mostly arithmetic: its long prompts alone take twice the time of `prefill 2048, limit`, whoever
+calls them with nothing in between, and `slots.py` lets one attention call serve all sequences; still, for one sequence
+calling the operations takes longer than the products and the attention themselves, and each of these small calls finds
+the processor's cache full of weights. Eight sequences share that cost. In a prefill, what the limit leaves out has to
+be computed: norms, rotations, the gate of the feed-forward layer, keys and values put in place. The makespan of the
+mixed workload is mostly arithmetic: its long prompts alone take twice the time of `prefill 2048, limit`, whoever
 schedules them. Chunks cost what the chunk-size trade-off says: each of them reads all weights and calls all operations
-again, so chunked prefill's makespan is longer than the standard one's, by about a tenth in the run below.
+again, so chunked prefill's makespan is longer than the standard one's.
 """
 GRADING = """\
 Whole commands, start-up included. Ours sandboxes every submission, judges it in the grader's process and writes its
