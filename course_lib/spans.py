@@ -72,8 +72,8 @@ class DecodeSpan:
 
     def attend(self, layer: int, queries: Tensor, new: Tensor, only_last: bool) -> Tensor:
         """As ChunkSpan.attend; each row is its sequence's last one anyway."""
-        slots, keys, values = self.views[layer]
-        slots.index_copy_(2, self.places, new)
+        all_slots, keys, values = self.views[layer]
+        all_slots.index_copy_(2, self.places, new)
         # Each row sees every key of its sequence. The heads of a group become the rows of one product.
         return scaled_dot_product_attention(queries, keys, values, self.mask)
 

@@ -293,8 +293,9 @@ with checks.exercise("chunked_prefill") as check:
         check.equal(calls, expected, given=given + ", its calls as (first position, length)", wrong=[
             (expected[:1], "Only the first chunk was computed: is the return inside the loop? Or are the arguments of "
                            "split_into_chunks swapped? The number of tokens comes first."),
-            ([(0, length) for _, length in expected], "Every chunk starts at position 0: pass chunk.start as `start`. If you "
-                                                       "do, prefill_chunk above has to count its positions from it."),
+            ([(0, length) for _, length in expected],
+             "Every chunk starts at position 0: pass chunk.start as `start`. If you do, look at prefill_chunk above, whose "
+             "positions have to count from `start`."),
             (expected[:-1], "The last chunk is missing: its tokens are never computed."),
             ([(0, 10)], "The whole prompt is computed in one call; use split_into_chunks."),
         ])
